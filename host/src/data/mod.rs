@@ -1,0 +1,26 @@
+//! The vocabulary every layer shares: values, rows, keys, schemas, and Postgres's positions and snapshots.
+//!
+//! Nothing here does I/O, reads a clock or knows another module. Everything is cheap to clone: what is large sits
+//! behind an `Arc` and never changes once made.
+
+mod change;
+mod expr;
+mod key;
+mod list;
+mod lsn;
+mod number;
+mod row;
+mod schema;
+mod snapshot;
+mod value;
+
+pub use change::{Change, Commit};
+pub use expr::{Comparison, Expr, Field, Operand};
+pub use key::{Key, KeyBuilder, KeyClass};
+pub use list::{Edit, ElementKey, List};
+pub use lsn::{Lsn, ParseLsnError};
+pub use number::compare_numbers;
+pub use row::{LeafId, Row, RowId, TableId};
+pub use schema::{Column, ColumnType, Decode, Identity, Table};
+pub use snapshot::{ParseSnapshotError, Snapshot, Xid};
+pub use value::{Object, ParseJsonError, Shape, Value};

@@ -1,0 +1,52 @@
+//! What the engine asks of a node, and what it hears back.
+//!
+//! A guest is a pure function of node version, tick, arguments and input, so equal calls exist once: whoever needs the
+//! answer holds the same [`GuestCall`], and reads the answer from it when it has come. A call never changes its answer.
+
+use std::sync::{Arc, OnceLock};
+
+use super::plan::NodeId;
+use crate::data::Value;
+
+/// The version of a node: a hash of its code and settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeVersion(pub u64);
+
+/// One question to a node.
+#[derive(Debug)]
+pub struct GuestCall {
+    pub node: NodeId,
+    pub version: NodeVersion,
+    /// Counts re-evaluations of a node with `every`; 0 for all others.
+    pub tick: u64,
+    /// Always an object.
+    pub args: Value,
+    /// The element, or for a reduce the array of elements.
+    pub input: Value,
+    answer: OnceLock<Result<Value, Arc<GuestError>>>,
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct GuestError {
+    /// The guest's own message, or what the host found wrong; for the log, never for clients.
+    pub message: String,
+}
+
+impl GuestCall {
+    /// A question without an answer yet.
+    pub fn new(node: NodeId, version: NodeVersion, tick: u64, args: Value, input: Value) -> Self {
+        GuestCall { node, version, tick, args, input, answer: OnceLock::new() }
+    }
+
+    /// The answer, once it has come.
+    pub fn answer(&self) -> Option<&Result<Value, Arc<GuestError>>> {
+        self.answer.get()
+    }
+
+    /// Records the answer. A second one is ignored: the function is pure, so it says the same.
+    pub fn resolve(&self, answer: Result<Value, Arc<GuestError>>) {
+        let _ = self.answer.set(answer);
+    }
+}

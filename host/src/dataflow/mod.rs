@@ -1,0 +1,4 @@
+//! The engine.
+
+pub mod guest;
+pub mod plan;

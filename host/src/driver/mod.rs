@@ -1,0 +1,3 @@
+//! The single writer.
+
+pub mod handle;

@@ -9,8 +9,10 @@ use std::time::SystemTime;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value as Json};
 
-use crate::data::{Lsn, Value};
-use crate::revision::Revision;
+use crate::data::{Object, Shape};
+
+pub use crate::data::{Lsn, Value};
+pub use crate::revision::Revision;
 
 /// A request for a document, as it came over the wire.
 #[derive(Clone, Debug)]
@@ -23,6 +25,11 @@ pub struct Ask {
     pub claims: Value,
     /// The revision the client holds, unverified text.
     pub resume: Option<String>,
+}
+
+/// The claims of a client that nobody vouches for.
+pub fn no_claims() -> Value {
+    Value::Object(Object::new(Shape::new([]), []))
 }
 
 /// What a subscription yields.

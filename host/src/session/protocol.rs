@@ -9,9 +9,7 @@ use serde_json::Value as Json;
 
 use super::time::rfc3339;
 use super::{Format, Told};
-use crate::data::Lsn;
-use crate::driver::handle::{Code, Problem, State, Status, Update};
-use crate::revision::Revision;
+use crate::driver::handle::{Code, Lsn, Problem, Revision, State, Status, Update};
 
 /// What a code is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +177,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::data::Value;
+    use crate::driver::handle::Value;
 
     fn revision(text: &str) -> Revision {
         Revision(text.into())

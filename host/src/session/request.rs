@@ -4,8 +4,7 @@
 
 use percent_encoding::percent_decode_str;
 
-use crate::data::{Object, Shape, Value};
-use crate::driver::handle::{After, Ask, Code, Problem};
+use crate::driver::handle::{After, Ask, Code, Problem, no_claims};
 
 /// A request for a document, whatever the transport.
 #[derive(Clone, Debug)]
@@ -59,11 +58,6 @@ impl Request {
     }
 }
 
-/// The claims of a client that nobody vouches for.
-fn no_claims() -> Value {
-    Value::Object(Object::new(Shape::new([]), []))
-}
-
 fn decode(text: &str) -> Result<String, Problem> {
     let spaced = text.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8();
@@ -97,7 +91,7 @@ fn problem(code: Code, message: impl Into<String>) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Lsn;
+    use crate::driver::handle::{Lsn, Value};
 
     #[test]
     fn reserved_keys_are_not_parameters() {

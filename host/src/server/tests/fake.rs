@@ -7,11 +7,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
-use crate::data::{Lsn, Value};
 use crate::driver::handle::{
-    After, Ask, Code, Documents, Event, Health, NodeInfo, Problem, State, Status, Subscription, Update,
+    After, Ask, Code, Documents, Event, Health, Lsn, NodeInfo, Problem, Revision, State, Status, Subscription, Update,
+    Value,
 };
-use crate::revision::Revision;
 
 /// All codes, for routes such as `/fail/0`.
 pub const CODES: [Code; 20] = [

@@ -1,0 +1,3 @@
+//! The demo.
+pub mod private_postgres;
+mod programs;

@@ -127,6 +127,11 @@ impl PrivatePostgres {
         fs::read_to_string(self.cluster.data().join("postmaster.pid")).ok()?.lines().next()?.trim().parse().ok()
     }
 
+    /// The folder that goes with it at the end: its data, its log, and whatever else is put there.
+    pub fn folder(&self) -> &Path {
+        &self.cluster.folder
+    }
+
     /// The folder of the cluster's data.
     pub fn data(&self) -> PathBuf {
         self.cluster.data()

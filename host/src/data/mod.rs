@@ -5,6 +5,8 @@
 
 mod change;
 mod expr;
+mod json_read;
+mod json_write;
 mod key;
 mod list;
 mod lsn;
@@ -16,6 +18,9 @@ mod value;
 
 pub use change::{Change, Commit};
 pub use expr::{Comparison, Expr, Field, Operand};
+pub(crate) use json_read::{LoneSurrogates, read as read_json, read_number};
+pub use json_read::{MAX_DEPTH, ParseJsonError};
+pub use json_write::write_json_text;
 pub use key::{Key, KeyBuilder, KeyClass};
 pub use list::{Edit, ElementKey, List};
 pub use lsn::{Lsn, ParseLsnError};
@@ -23,4 +28,4 @@ pub use number::compare_numbers;
 pub use row::{LeafId, Row, RowId, TableId};
 pub use schema::{Column, ColumnType, Decode, Identity, Table};
 pub use snapshot::{ParseSnapshotError, Snapshot, Xid};
-pub use value::{Object, ParseJsonError, Shape, Value};
+pub use value::{Elements, Object, Shape, Value};

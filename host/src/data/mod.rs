@@ -12,8 +12,10 @@ mod list;
 mod lsn;
 mod number;
 mod row;
+mod scalar;
 mod schema;
 mod snapshot;
+mod time;
 mod value;
 
 pub use change::{Change, Commit};

@@ -19,7 +19,7 @@ mod time;
 mod value;
 
 pub use change::{Change, Commit};
-pub use expr::{Comparison, Expr, Field, Operand};
+pub use expr::{Comparison, Expr, Field, Operand, is_like_pattern};
 pub(crate) use json_read::{LoneSurrogates, read as read_json, read_number};
 pub use json_read::{MAX_DEPTH, ParseJsonError};
 pub use json_write::write_json_text;

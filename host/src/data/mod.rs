@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or knows another module. Everything is cheap to clone: what is large sits
 //! behind an `Arc` and never changes once made.
 
+mod catalogue;
 mod change;
 mod expr;
 mod key;
@@ -12,8 +13,13 @@ mod number;
 mod row;
 mod schema;
 mod snapshot;
+mod upquery;
 mod value;
 
+pub use catalogue::{
+    Catalogue, CatalogueColumn, CatalogueTable, ForeignKey, IdentityError, Leaf, ReplicaIdentity, RowIdentity,
+    TableKind, UniqueKey, quote_identifier,
+};
 pub use change::{Change, Commit};
 pub use expr::{Comparison, Expr, Field, Operand};
 pub use key::{Key, KeyBuilder, KeyClass};
@@ -23,4 +29,5 @@ pub use number::compare_numbers;
 pub use row::{LeafId, Row, RowId, TableId};
 pub use schema::{Column, ColumnType, Decode, Identity, Table};
 pub use snapshot::{ParseSnapshotError, Snapshot, Xid};
+pub use upquery::{Answer, Ask, TooMany, Upquery, UpqueryError};
 pub use value::{Object, ParseJsonError, Shape, Value};

@@ -1,1 +1,8 @@
 //! source.
+mod address;
+mod catalogue;
+mod connection;
+mod error;
+mod session;
+mod tls;
+mod types;

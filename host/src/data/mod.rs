@@ -17,7 +17,7 @@ mod value;
 pub use change::{Change, Commit};
 pub use expr::{Comparison, Expr, Field, Operand};
 pub use key::{Key, KeyBuilder, KeyClass};
-pub use list::{Edit, ElementKey, List};
+pub use list::{Edit, Edits, ElementKey, List, Placed};
 pub use lsn::{Lsn, ParseLsnError};
 pub use number::compare_numbers;
 pub use row::{LeafId, Row, RowId, TableId};

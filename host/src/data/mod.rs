@@ -30,7 +30,7 @@ pub(crate) use json_read::{LoneSurrogates, read as read_json, read_number};
 pub use json_read::{MAX_DEPTH, ParseJsonError};
 pub use json_write::write_json_text;
 pub use key::{Key, KeyBuilder, KeyClass};
-pub use list::{Edit, ElementKey, List};
+pub use list::{Edit, Edits, ElementKey, List, Placed};
 pub use lsn::{Lsn, ParseLsnError};
 pub use number::compare_numbers;
 pub use row::{LeafId, Row, RowId, TableId};

@@ -38,4 +38,3 @@ pub use schema::{Column, ColumnType, Decode, Identity, Table};
 pub use snapshot::{ParseSnapshotError, Snapshot, Xid};
 pub use value::{Elements, Object, Shape, Value};
 pub use upquery::{Answer, Ask, TooMany, Upquery, UpqueryError};
-pub use value::{Object, ParseJsonError, Shape, Value};

@@ -6,5 +6,5 @@ mod error;
 mod session;
 mod tls;
 mod types;
-mod decode;
-mod pgoutput;
+pub mod decode;
+pub mod pgoutput;

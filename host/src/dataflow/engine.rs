@@ -170,6 +170,25 @@ impl Engine {
         &self.versions
     }
 
+    #[cfg(test)]
+    pub(super) fn describe(&self, id: DocumentKey) -> String {
+        let document = &self.documents[id];
+        let waiting = document.waiting.as_ref().map(|waiting| (waiting.position, waiting.frozen));
+        let mut text = format!("waiting {waiting:?}, told {:?}", document.told);
+        for (id, group) in &self.tables.groups {
+            text +=
+                &format!("\n{id:?} {:?} {:?} {:?}: {}", group.arrangement, group.values, group.state, group.rows.len());
+        }
+        for (id, list) in &self.lists {
+            let list = list.as_ref().expect("at rest");
+            text += &format!("\n{id:?} {:?} blocked {:?} {:?}", list.list, list.blocked, list.state);
+            if let super::cells::SourceCell::Through { unfilled, by_join, .. } = &list.source {
+                text += &format!(" unfilled {unfilled:?} joins {by_join:?}");
+            }
+        }
+        text
+    }
+
     /// How much there is.
     pub fn size(&self) -> Size {
         Size {
@@ -438,7 +457,8 @@ impl Engine {
     /// Marks every cell that calls this node.
     fn mark_users(&mut self, node: NodeId) {
         let plan = self.plan.clone();
-        let uses: Vec<bool> = plan.elements.iter().map(|element| element.steps.iter().any(|s| calls(s, node))).collect();
+        let uses: Vec<bool> =
+            plan.elements.iter().map(|element| element.steps.iter().any(|s| calls(s, node))).collect();
         let elements: Vec<ElementCellId> =
             self.elements.iter().filter(|(_, cell)| uses[cell.element.0 as usize]).map(|(id, _)| id).collect();
         elements.into_iter().for_each(|id| self.mark_element(id));

@@ -35,3 +35,6 @@ mod tables;
 pub use cells::{Blocked, DocumentKey};
 pub use engine::{Effects, Emission, Engine, Size};
 pub use evaluate::Versions;
+
+#[cfg(test)]
+mod simulation;

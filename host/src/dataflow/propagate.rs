@@ -10,9 +10,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use super::cells::{
-    Blocked, ElementCell, ElementState, ListCell, ListState, Member, News, Place, Reader, SourceCell,
-};
+use super::cells::{Blocked, ElementCell, ElementState, ListCell, ListState, Member, News, Place, Reader, SourceCell};
 use super::engine::{Dirty, Engine, Orphan, Waiter, address, params_key, push_params};
 use super::evaluate::{Calls, Child, Inputs, Outcome, Params, Pending, Start, base_value, run_steps};
 use super::guest::GuestCall;
@@ -187,8 +185,9 @@ impl Engine {
     /// Brings a list up to date. True if its state changed.
     fn refresh_list(&mut self, id: ListCellId) -> bool {
         let mut cell = self.lists[id].take().expect("a list is refreshed once at a time");
-        let affected = self.affected_rows(id, &mut cell);
-        self.update_members(id, &mut cell, affected);
+        let news = std::mem::take(&mut cell.news);
+        let affected = self.affected_rows(id, &mut cell, news.rows, news.groups);
+        self.update_members(id, &mut cell, affected, news.elements);
         let state = self.list_state(id, &mut cell);
         let changed = !same_list(&cell.state, &state);
         cell.state = state;
@@ -197,12 +196,17 @@ impl Engine {
     }
 
     /// The rows whose membership may have changed, after join rows and groups are brought up to date.
-    fn affected_rows(&mut self, id: ListCellId, cell: &mut ListCell) -> BTreeSet<RowId> {
-        let news = std::mem::take(&mut cell.news);
+    fn affected_rows(
+        &mut self,
+        id: ListCellId,
+        cell: &mut ListCell,
+        rows: Vec<(GroupId, RowId)>,
+        groups: Vec<GroupId>,
+    ) -> BTreeSet<RowId> {
         let mut affected: BTreeSet<RowId> = BTreeSet::new();
-        let refilled: FxHashSet<GroupId> = news.groups.into_iter().collect();
+        let refilled: FxHashSet<GroupId> = groups.into_iter().collect();
         if let SourceCell::Through { joins: Some(joins), .. } = cell.source {
-            let touched = news.rows.iter().filter(|(group, _)| *group == joins).map(|(_, row)| row.clone());
+            let touched = rows.iter().filter(|(group, _)| *group == joins).map(|(_, row)| row.clone());
             let mut touched: BTreeSet<RowId> = touched.collect();
             if refilled.contains(&joins) && self.tables.groups[joins].state == Fill::Filled {
                 touched.extend(self.tables.groups[joins].rows.keys().cloned());
@@ -216,7 +220,7 @@ impl Engine {
         }
         let first = cell.source.first();
         let is_join_list = matches!(cell.source, SourceCell::Through { .. });
-        for (group, row) in news.rows {
+        for (group, row) in rows {
             if !(is_join_list && Some(group) == first) {
                 affected.insert(row);
             }
@@ -335,8 +339,8 @@ impl Engine {
     }
 
     /// Adds, removes and places the members of the first stage.
-    fn update_members(&mut self, id: ListCellId, cell: &mut ListCell, affected: BTreeSet<RowId>) {
-        let mut moved: BTreeSet<RowId> = BTreeSet::new();
+    fn update_members(&mut self, id: ListCellId, cell: &mut ListCell, affected: BTreeSet<RowId>, changed: Vec<RowId>) {
+        let mut moved: BTreeSet<RowId> = changed.into_iter().collect();
         let mut come = Vec::new();
         // Removals first: a row that moved to another partition has a new identity and may have the same key.
         for row in affected {
@@ -358,7 +362,6 @@ impl Engine {
                 Some(_) => {}
             }
         }
-        moved.extend(std::mem::take(&mut cell.news.elements));
         for row in &moved {
             self.unplace(cell, row);
         }
@@ -423,8 +426,7 @@ impl Engine {
             windows: cell.windows.clone(),
         };
         let (mut open, mut calls) = (Vec::new(), Calls::new());
-        let settled =
-            settle(&mut self.context(), &frame, &mut cell.stages, First::Cells, &mut open, &mut calls);
+        let settled = settle(&mut self.context(), &frame, &mut cell.stages, First::Cells, &mut open, &mut calls);
         cell.calls = calls;
         self.wait(Waiter::List(id), &open);
         match settled {
@@ -768,4 +770,3 @@ fn same_value(a: &Value, b: &Value) -> bool {
     // Lists are compared by identity alone: theirs changes only when they do.
     a.is_same(b) || (!matches!(a, Value::List(_)) && !matches!(b, Value::List(_)) && a == b)
 }
-

@@ -24,6 +24,9 @@ struct Side<'a> {
     fate: Fate,
 }
 
+/// An element with the same key in both lists: its index in the new one, its old value, its new value.
+type Edited<'a> = (usize, &'a Value, &'a Value);
+
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     /// Its element is in this list only.
@@ -36,7 +39,7 @@ enum Fate {
 
 /// The operations, and whether no element of the old list is in the new one.
 pub(super) fn ops(old: &List<Value>, new: &List<Value>, memo: &DiffMemo) -> (Ops, bool) {
-    let (mut gone, mut came, mut edited) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut gone, mut came, mut edited) = (Vec::new(), Vec::new(), Vec::<Edited<'_>>::new());
     for Placed { edit, old_at, new_at } in List::edits(old, new, Value::is_same) {
         match edit {
             Edit::Remove { key, value } => gone.push(Side { key, value, at: old_at, fate: Fate::Alone }),
@@ -44,7 +47,7 @@ pub(super) fn ops(old: &List<Value>, new: &List<Value>, memo: &DiffMemo) -> (Ops
             Edit::Change { old, new, .. } => edited.push((new_at, old, new)),
         }
     }
-    if is_equal(old, new, &gone, &came) && edited.iter().all(|(_, old, new)| old == new) {
+    if is_equal(old, new, &gone, &came, &edited) {
         return (Ops::default(), false);
     }
     let pairs = pair(&gone, &came);
@@ -68,21 +71,28 @@ pub(super) fn ops(old: &List<Value>, new: &List<Value>, memo: &DiffMemo) -> (Ops
     (ops, gone.len() == old.len() && pairs.is_empty())
 }
 
-/// Whether lists whose keys differ stand for equal arrays, at least from the first such key to the last: rows were deleted and inserted again, or changed places, and
+/// Whether lists whose keys differ stand for equal arrays: rows were deleted and inserted again, or changed places, and
 /// what is shown of them is the same.
 ///
 /// Stops at the first difference, which is near the first edit unless elements look alike. When so many do that it
 /// would cost more than the edits, the answer is no, and the patch (right, if needless) is sent.
-fn is_equal(old: &List<Value>, new: &List<Value>, gone: &[Side<'_>], came: &[Side<'_>]) -> bool {
+fn is_equal(old: &List<Value>, new: &List<Value>, gone: &[Side<'_>], came: &[Side<'_>], edited: &[Edited<'_>]) -> bool {
     let (Some(gone_first), Some(came_first)) = (gone.first(), came.first()) else { return false };
     if gone.len() != came.len() {
         return false;
     }
+    // Outside of these positions an index means the same element in both lists.
     let start = gone_first.at.min(came_first.at);
-    let end = gone[gone.len() - 1].at.max(came[came.len() - 1].at);
-    let mut pairs = old.iter_from(start).zip(new.iter_from(start)).take(end + 1 - start);
+    let end = 1 + gone[gone.len() - 1].at.max(came[came.len() - 1].at);
     let cheap = 64 + 16 * gone.len();
-    end - start < cheap && pairs.all(|((_, a), (_, b))| a.is_same(b) || a == b)
+    let mut pairs = old.iter_from(start).zip(new.iter_from(start)).take(end - start);
+    end - start <= cheap
+        && pairs.all(|((_, old), (_, new))| looks_alike(old, new))
+        && edited.iter().filter(|(at, ..)| !(start..end).contains(at)).all(|(_, old, new)| looks_alike(old, new))
+}
+
+fn looks_alike(old: &Value, new: &Value) -> bool {
+    old.is_same(new) || old == new
 }
 
 /// The elements with another key than before, as indexes into `gone` and `came`, in the order of the new list.
@@ -127,7 +137,7 @@ fn pair_equal(gone: &[Side<'_>], came: &[Side<'_>], pairs: &mut Vec<(usize, usiz
     let mut to = alone(came, pairs.iter().map(|&(_, new)| new).collect()).peekable();
     while let (Some(&old), Some(&new)) = (from.peek(), to.peek()) {
         let order = (gone[old].at - old).cmp(&(came[new].at - new));
-        if order.is_eq() && (gone[old].value.is_same(came[new].value) || gone[old].value == came[new].value) {
+        if order.is_eq() && looks_alike(gone[old].value, came[new].value) {
             pairs.push((old, new));
         }
         if order.is_le() {

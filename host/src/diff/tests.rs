@@ -344,7 +344,7 @@ proptest! {
 
     /// Lists that descend from one another: elements come, go, change, move, and are held twice.
     #[test]
-    fn lists_follow_their_history(seed in any::<u64>(), len in 0..60i64, edits in 0..40usize, window in 0..3usize) {
+    fn lists_follow_their_history(seed in any::<u64>(), len in 0..40i64, edits in 0..25usize, window in 0..3usize) {
         let mut rng = SmallRng::seed_from_u64(seed);
         let memo = DiffMemo::bounded(16, 1000);
         let pool: Vec<Value> = (0..4).map(|n| doc(&format!(r#"{{"x":{n},"l":[{{"id":1,"y":[{n},0]}}]}}"#))).collect();

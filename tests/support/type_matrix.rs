@@ -133,7 +133,7 @@ pub const SCALARS: &[Case] = &[
     ("regconfig", &["'english'"]),
     ("regdictionary", &["'simple'"]),
     ("regnamespace", &["'pg_catalog'"]),
-    ("regoper", &["'pg_catalog.!~'"]),
+    ("regoper", &["'|/'"]),
     ("regoperator", &["'+(int4,int4)'"]),
     ("regproc", &["'now'"]),
     ("regprocedure", &["'abs(numeric)'"]),

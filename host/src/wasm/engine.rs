@@ -21,8 +21,10 @@ const GUEST_STACK: usize = 1 << 20;
 /// The stack of a thread that runs guests.
 pub(super) const STACK_SIZE: usize = 4 << 20;
 
-/// A script runtime is one component of about ten core instances.
+// A script runtime is one component of several core modules, some with a memory of their own.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 24;
+const MEMORIES_PER_COMPONENT: u32 = 4;
+const TABLES_PER_COMPONENT: u32 = 8;
 
 /// Compiles components and holds what they run on.
 #[derive(Clone)]
@@ -93,12 +95,11 @@ fn pooled(instances: u32, memory: usize) -> Config {
     pool.total_component_instances(instances)
         .total_core_instances(instances * CORE_INSTANCES_PER_COMPONENT)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        .total_memories(instances * 2)
-        .max_memories_per_component(2)
+        .total_memories(instances * MEMORIES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .max_memory_size(memory)
-        .total_tables(instances * 6)
-        .max_tables_per_component(6)
-        .max_tables_per_module(6)
+        .total_tables(instances * TABLES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(MAX_TABLE_ELEMENTS)
         .linear_memory_keep_resident(1 << 20)
         .table_keep_resident(64 << 10);

@@ -65,6 +65,9 @@ pub(super) enum Fault {
     LastWords(String),
     #[error("trapped: {0}")]
     Trap(String),
+    /// Something that no program compiled from the interface does.
+    #[error("broke the interface: {0}")]
+    Interface(String),
     #[error("answered {size} bytes: a batch's answers may have {limit}")]
     TooMuch { size: usize, limit: usize },
     #[error("answered invalid JSON: {0}")]

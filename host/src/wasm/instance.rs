@@ -89,7 +89,7 @@ impl Guest {
         match code.pre.instantiate(&mut store) {
             Ok(instance) => Ok(Guest { store, instance, code: code.clone(), limits, calls: 0, memory: 0 }),
             Err(error) => Err(match fault_of(&mut store, &error) {
-                Fault::Trap(message) => Fault::Start(message),
+                Fault::Trap(message) | Fault::Interface(message) => Fault::Start(message),
                 fault => fault,
             }),
         }
@@ -175,9 +175,9 @@ fn fault_of(store: &mut Store<GuestState>, error: &wasmtime::Error) -> Fault {
         return Fault::LastWords(words);
     }
     match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Trap>()) {
-        (Some(exit), _) => Fault::Trap(format!("the guest called exit({})", exit.0)),
+        (Some(exit), _) => Fault::Trap(format!("it called exit({})", exit.0)),
         (_, Some(trap)) => Fault::Trap(trap.to_string()),
-        _ => Fault::Trap(format!("{:#}", error.root_cause())),
+        _ => Fault::Interface(format!("{:#}", error.root_cause())),
     }
 }
 

@@ -6,7 +6,7 @@
 // brackets finds them; no part of the source is otherwise looked at.
 
 /** The file name the engine gives code that was evaluated from text. */
-export const EVALUATED = "<eval>";
+export const EVALUATED = "<input>";
 
 const indirectEval = eval;
 
@@ -21,7 +21,8 @@ export function evaluateModule(source, fileName) {
 
 const DEFAULT = "__sangre_default__";
 
-function rewrite(source, fileName) {
+function rewrite(text, fileName) {
+  const source = text.replace(/^#!/, "//");
   const tokens = tokenize(source, fileName);
   const exported = [];
   const pieces = [];
@@ -118,7 +119,7 @@ const BEFORE_EXPRESSION = new Set(
 const PAREN_BEFORE_STATEMENT = new Set(["if", "while", "for", "with"]);
 const NAME = /[\p{ID_Start}$_#\\][\p{ID_Continue}$\u200c\u200d\\]*/uy;
 const NUMBER = /(?:0[xXbBoO][\da-fA-F_]+|(?:\d[\d_]*)?\.?\d[\d_]*(?:[eE][+-]?\d+)?\.?)n?/y;
-const SPACE = /(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/|^#![^\n]*)+/y;
+const SPACE = /(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)+/y;
 const STRING = /"(?:[^"\\\n]|\\[^])*"|'(?:[^'\\\n]|\\[^])*'/y;
 const REGEX = /\/(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/y;
 const TEMPLATE = /(?:[^`\\$]|\\[^]|\$(?!\{))*/y;

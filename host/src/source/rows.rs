@@ -20,7 +20,7 @@
 use std::sync::Arc;
 
 use super::decode;
-use super::pgoutput::{Cell, OldTuple, Relation};
+use super::pgoutput::{Cell, OldTuple, Relation, ReplicaIdentity};
 use crate::data::{Change, ColumnType, Identity, KeyBuilder, LeafId, Row, RowId, Table, TableId, Value};
 
 /// A relation of the stream seen as a table of the plan.
@@ -46,11 +46,11 @@ pub(super) enum RowError {
 
 impl BoundRelation {
     /// Binds an announced relation to a table. The error says what differs from the plan.
-    pub fn new(relation: &Relation, tables: &Arc<Vec<Table>>, table: TableId) -> Result<Self, String> {
+    pub fn new(relation: &Relation<'_>, tables: &Arc<Vec<Table>>, table: TableId) -> Result<Self, String> {
         let planned = &tables[table.0 as usize];
         let mut places = Vec::with_capacity(planned.columns.len());
         for column in &planned.columns {
-            let place = relation.columns.iter().position(|have| *have.name == *column.name);
+            let place = relation.columns.iter().position(|have| have.name == &*column.name);
             let place = place.ok_or_else(|| format!("column \"{}\" is gone", column.name))?;
             let oid = relation.columns[place].type_oid;
             if oid != column.ty.oid {
@@ -58,7 +58,7 @@ impl BoundRelation {
             }
             places.push(place);
         }
-        let full = relation.replica_identity == b'f';
+        let full = relation.identity == ReplicaIdentity::Full;
         match &planned.identity {
             Identity::Bag if !full => return Err("it is no longer REPLICA IDENTITY FULL".into()),
             Identity::Bag if relation.columns.len() != planned.columns.len() => {
@@ -93,7 +93,7 @@ impl BoundRelation {
         for column in 0..self.places.len() {
             let value = match self.cell(new, column)? {
                 Cell::Unchanged => match old.filter(|old| self.tells(old, column)) {
-                    Some(old) => self.value(old.cells(), column)?,
+                    Some(old) => self.value(cells(old), column)?,
                     None => {
                         unchanged.push(column as u16);
                         Value::Null
@@ -131,7 +131,7 @@ impl BoundRelation {
 
     /// The identity in an old tuple, of which only these columns are looked at.
     fn old_id(&self, old: &OldTuple<'_>) -> Result<RowId, RowError> {
-        let value = |column| if self.in_identity(column) { self.value(old.cells(), column) } else { Ok(Value::Null) };
+        let value = |column| if self.in_identity(column) { self.value(cells(old), column) } else { Ok(Value::Null) };
         let values = (0..self.places.len()).map(value).collect::<Result<Vec<_>, _>>()?;
         Ok(row_id(self.planned(), self.leaf, &Row::new(values)))
     }
@@ -153,7 +153,17 @@ impl BoundRelation {
             Cell::Text(text) => decode_text(&planned.ty, text)
                 .map_err(|message| RowError::Value { column: planned.name.clone(), message }),
             Cell::Unchanged => Err(RowError::NoIdentity),
+            Cell::Binary(_) => {
+                let message = "its value came in binary, which was not asked for".into();
+                Err(RowError::Value { column: planned.name.clone(), message })
+            }
         }
+    }
+}
+
+fn cells<'a>(old: &'a OldTuple<'a>) -> &'a [Cell<'a>] {
+    match old {
+        OldTuple::Key(cells) | OldTuple::Full(cells) => cells,
     }
 }
 

@@ -17,7 +17,9 @@
 
 use std::fmt::Write as _;
 
-use crate::data::{Column, Comparison, Decode, Expr, Field, KeyBuilder, KeyClass, Operand, Table, Value, quote_identifier};
+use crate::data::{
+    Column, Comparison, Decode, Expr, Field, KeyBuilder, KeyClass, Operand, Table, Value, is_like_pattern, quote_identifier,
+};
 
 /// A condition that is not of the bound form an upquery takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +60,9 @@ pub(super) fn array<'a>(elements: impl IntoIterator<Item = Option<&'a str>>) -> 
 fn input(class: &KeyClass, value: &Value) -> Option<String> {
     if !KeyBuilder::new().push(class, value) {
         return None;
+    }
+    if *class == KeyClass::Json {
+        return Some(value.to_json());
     }
     let text = scalar(value)?;
     // No text of Postgres has it, and the server would refuse the whole batch.
@@ -193,29 +198,23 @@ fn compare(column: &Column, class: &KeyClass, op: Comparison, with: &Value) -> R
     Ok(format!("({left} {sign} {}::{})", literal(&text), literal_type(column, class)))
 }
 
-fn elements(value: &Value) -> Option<Vec<Value>> {
-    match value {
-        Value::Array(elements) => Some(elements.to_vec()),
-        _ => None,
-    }
-}
-
 fn is_in(column: &Column, class: &KeyClass, list: &Value) -> String {
-    let Some(elements) = elements(list) else { return UNKNOWN.into() };
-    let texts: Vec<Option<String>> = elements.iter().map(|element| input(class, element)).collect();
+    let Some(elements) = list.elements() else { return UNKNOWN.into() };
+    let texts: Vec<Option<String>> = elements.map(|element| input(class, element)).collect();
     let list = array(texts.iter().map(Option::as_deref));
     format!("({} = ANY ({list}::{}[]))", name(column), literal_type(column, class))
 }
 
 fn like(column: &Column, pattern: &Value, fold: bool) -> String {
     let Value::Text(pattern) = pattern else { return UNKNOWN.into() };
-    let escapes = pattern.bytes().rev().take_while(|&byte| byte == b'\\').count();
-    if escapes % 2 == 1 || pattern.contains('\0') {
-        return UNKNOWN.into();
+    if !is_like_pattern(pattern) || pattern.contains('\0') {
+        // Matches nothing: false, unknown for a null.
+        return format!("({} IS NULL AND {UNKNOWN})", name(column));
     }
-    let word = if fold { "ILIKE" } else { "LIKE" };
     let class = column.ty.class.clone().unwrap_or(KeyClass::Text);
-    format!("({} {word} {})", collated(column, &class), literal(pattern))
+    // Folding is a matter of the collation: "C" would fold ASCII only.
+    let (left, word) = if fold { (name(column), "ILIKE") } else { (collated(column, &class), "LIKE") };
+    format!("({left} {word} {})", literal(pattern))
 }
 
 fn contains_json(column: &Column, with: &Value) -> String {
@@ -231,12 +230,25 @@ fn contains_json(column: &Column, with: &Value) -> String {
 }
 
 fn arrays(column: &Column, class: &KeyClass, with: &Value, operator: &str) -> String {
-    let Some(elements) = elements(with) else { return UNKNOWN.into() };
-    let fits = |element: &Value| input(class, element).filter(|text| in_range(column, text));
-    let texts: Vec<Option<String>> = elements.iter().map(fits).collect();
+    if with.elements().is_none() {
+        return UNKNOWN.into();
+    }
+    let mut texts = Vec::new();
+    flatten(class, with, &mut |element| texts.push(input(class, element).filter(|text| in_range(column, text))));
     // A null element equals nothing: it is never contained, and overlaps with nothing.
     let list = array(texts.iter().map(Option::as_deref));
     format!("({} {operator} {list}::{})", name(column), column.ty.sql)
+}
+
+/// Visits the elements of an array of any dimensions. JSON elements may be arrays themselves and are taken as they are.
+fn flatten(class: &KeyClass, value: &Value, visit: &mut impl FnMut(&Value)) {
+    for element in value.elements().into_iter().flatten() {
+        if *class != KeyClass::Json && element.elements().is_some() {
+            flatten(class, element, visit);
+        } else {
+            visit(element);
+        }
+    }
 }
 
 /// Whether the number is one of the array's own type, not only of its class.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::value::{Object, Shape, Value};
 
 /// How many levels of arrays and objects a value read from text may have.
-pub const MAX_DEPTH: usize = 1024;
+pub const MAX_DEPTH: usize = 512;
 
 /// The text is not JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,14 +81,20 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self, depth: usize) -> Result<Value, ParseJsonError> {
         match self.peek() {
+            Some(b'{' | b'[') if depth >= MAX_DEPTH => self.fail("nested too deeply"),
+            Some(b'{') => self.object(depth),
+            Some(b'[') => self.array(depth),
+            _ => self.scalar(),
+        }
+    }
+
+    fn scalar(&mut self) -> Result<Value, ParseJsonError> {
+        match self.peek() {
             Some(b'"') => {
                 self.at += 1;
                 Ok(Value::Text(self.string()?.into()))
             }
             Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b'{' | b'[') if depth >= MAX_DEPTH => self.fail("nested too deeply"),
-            Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
             Some(b't') => self.word("true", Value::Bool(true)),
             Some(b'f') => self.word("false", Value::Bool(false)),
             Some(b'n') => self.word("null", Value::Null),
@@ -159,30 +165,20 @@ impl<'a> Reader<'a> {
 
     fn object(&mut self, depth: usize) -> Result<Value, ParseJsonError> {
         self.at += 1;
-        let before = self.shapes.get(depth).cloned().flatten();
-        let mut members = Members { before, names: None, values: Vec::new() };
+        let mut members = Members::after(self.shapes.get(depth));
         self.space();
         if self.take(b'}') {
-            return Ok(Value::Object(members.finish()));
+            return Ok(members.finish());
         }
         loop {
-            self.space();
-            if !self.take(b'"') {
-                return self.fail("expected a member's name in quotes");
-            }
-            let name = self.string()?;
-            self.space();
-            if !self.take(b':') {
-                return self.fail("expected :");
-            }
-            self.space();
+            self.name(&mut members)?;
             let value = self.value(depth + 1)?;
-            members.push(name, value);
+            members.values.push(value);
             self.space();
             if self.take(b'}') {
                 let object = members.finish();
-                self.remember(depth, object.shape());
-                return Ok(Value::Object(object));
+                self.remember(depth, &object);
+                return Ok(object);
             }
             if !self.take(b',') {
                 return self.fail("expected , or }");
@@ -190,11 +186,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn remember(&mut self, depth: usize, shape: &Arc<Shape>) {
+    /// Reads a member's name, and goes to its value.
+    fn name(&mut self, members: &mut Members) -> Result<(), ParseJsonError> {
+        self.space();
+        if !self.take(b'"') {
+            return self.fail("expected a member's name in quotes");
+        }
+        let name = self.string()?;
+        members.push_name(name);
+        self.space();
+        if !self.take(b':') {
+            return self.fail("expected :");
+        }
+        self.space();
+        Ok(())
+    }
+
+    fn remember(&mut self, depth: usize, object: &Value) {
+        let Value::Object(object) = object else { return };
         if self.shapes.len() <= depth {
             self.shapes.resize(depth + 1, None);
         }
-        self.shapes[depth] = Some(shape.clone());
+        self.shapes[depth] = Some(object.shape().clone());
     }
 
     /// The string whose opening quote was taken.
@@ -292,7 +305,12 @@ struct Members {
 }
 
 impl Members {
-    fn push(&mut self, name: Cow<'_, str>, value: Value) {
+    fn after(before: Option<&Option<Arc<Shape>>>) -> Self {
+        Members { before: before.cloned().flatten(), names: None, values: Vec::new() }
+    }
+
+    /// Adds a name, whose value is pushed next.
+    fn push_name(&mut self, name: Cow<'_, str>) {
         let known = self.before.as_ref().map_or(&[][..], |shape| shape.names());
         let index = self.values.len();
         match &mut self.names {
@@ -310,14 +328,13 @@ impl Members {
                 self.names = Some(names);
             }
         }
-        self.values.push(value);
     }
 
-    fn finish(self) -> Object {
-        match (self.names, self.before) {
+    fn finish(self) -> Value {
+        Value::Object(match (self.names, self.before) {
             (None, Some(before)) if before.names().len() == self.values.len() => Object::new(before, self.values),
             (None, Some(before)) => Object::from_members(before.names()[..self.values.len()].to_vec(), self.values),
             (names, _) => Object::from_members(names.unwrap_or_default(), self.values),
-        }
+        })
     }
 }

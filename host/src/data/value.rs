@@ -2,7 +2,7 @@
 //!
 //! Values are shared, never changed: a clone copies a pointer, and two documents that hold the same row hold the same
 //! memory. Equality looks at pointers first, so comparing two versions of a document costs what differs between them.
-//! Reading and writing JSON text is in the modules below this one's side (`json_read`, `json_write`).
+//! `json_read` and `json_write` turn them from and into text.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -327,3 +327,6 @@ impl From<Object> for Value {
         Value::Object(object)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_postgres::SimpleQueryRow;
 
 use super::error::{DefiniteError, SourceError};
-use super::session::{Pool, flag, nullable, parse, single, text};
+use super::session::{Pool, Sets, flag, nullable, parse, single, text};
 use super::types::{TypeRow, Types};
 use crate::data::{
     Catalogue, CatalogueColumn, CatalogueTable, ForeignKey, Leaf, ReplicaIdentity, TableKind, UniqueKey,
@@ -55,8 +55,17 @@ const INHERITS: &str = "SELECT i.inhrelid, i.inhparent, c.relispartition FROM pg
 
 /// Reads the catalogue, under one snapshot.
 pub(super) async fn load(pool: &Arc<Pool>) -> Result<Catalogue, SourceError> {
+    Ok(load_with(pool, |_| "SELECT".into()).await?.0)
+}
+
+/// Reads the catalogue and runs more statements, given the server's version, under one snapshot.
+pub(super) async fn load_with(
+    pool: &Arc<Pool>,
+    more: impl FnOnce(u32) -> String,
+) -> Result<(Catalogue, Sets), SourceError> {
     let server_version = check_version(pool).await?;
-    let batch = [TABLES, COLUMNS, TYPES, LABELS, INDEXES, FOREIGN_KEYS, INHERITS].join("; ");
+    let more = more(server_version);
+    let batch = [TABLES, COLUMNS, TYPES, LABELS, INDEXES, FOREIGN_KEYS, INHERITS, &more].join("; ");
     let mut sets = pool.read(&batch).await?.into_iter();
     let mut next = || sets.next().ok_or_else(|| SourceError::transient("the catalogue is incomplete"));
     let (tables, columns, types) = (next()?, next()?, next()?);
@@ -75,7 +84,8 @@ pub(super) async fn load(pool: &Arc<Pool>) -> Result<Catalogue, SourceError> {
         builder.foreign_key(row)?;
     }
     builder.inherit(&inherits)?;
-    Ok(Catalogue { tables: builder.tables, server_version, types: types.by_name() })
+    let catalogue = Catalogue { tables: builder.tables, server_version, types: types.by_name() };
+    Ok((catalogue, sets.collect()))
 }
 
 /// The server's version; refuses those that cannot do what the source needs.

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or knows another module. Everything is cheap to clone: what is large sits
 //! behind an `Arc` and never changes once made.
 
+mod catalogue;
 mod change;
 mod expr;
 mod key;
@@ -14,6 +15,10 @@ mod schema;
 mod snapshot;
 mod value;
 
+pub use catalogue::{
+    Catalogue, CatalogueColumn, CatalogueTable, ForeignKey, IdentityError, Leaf, ReplicaIdentity, RowIdentity, TableKind,
+    UniqueKey, quote_identifier,
+};
 pub use change::{Change, Commit};
 pub use expr::{Comparison, Expr, Field, Operand};
 pub use key::{Key, KeyBuilder, KeyClass};

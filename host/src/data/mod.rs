@@ -16,8 +16,8 @@ mod snapshot;
 mod value;
 
 pub use catalogue::{
-    Catalogue, CatalogueColumn, CatalogueTable, ForeignKey, IdentityError, Leaf, ReplicaIdentity, RowIdentity, TableKind,
-    UniqueKey, quote_identifier,
+    Catalogue, CatalogueColumn, CatalogueTable, ForeignKey, IdentityError, Leaf, ReplicaIdentity, RowIdentity,
+    TableKind, UniqueKey, quote_identifier,
 };
 pub use change::{Change, Commit};
 pub use expr::{Comparison, Expr, Field, Operand};

@@ -37,11 +37,8 @@ impl<'t> Fields<'t> {
                 problems.push(name.place, path, format!("`{key}` is not supported yet"));
             } else if !keys.known.contains(&key) {
                 let meant = did_you_mean(key, keys.known.iter().copied());
-                let meant = if meant.is_empty() {
-                    format!("; expected {}", one_of(keys.known.iter().copied()))
-                } else {
-                    meant
-                };
+                let meant =
+                    if meant.is_empty() { format!("; expected {}", one_of(keys.known.iter().copied())) } else { meant };
                 problems.push(name.place, path, format!("unknown key \"{key}\"{meant}"));
             }
         }

@@ -318,7 +318,8 @@ mod tests {
 
     #[test]
     fn yaml_and_json_become_the_same_tree() {
-        let yaml = "a: 1\nb: [x, 'y', \"1\", yes, on, true, ~, null, 0.10, 12345678901234567890.5, 98765432109876543210]\n";
+        let yaml =
+            "a: 1\nb: [x, 'y', \"1\", yes, on, true, ~, null, 0.10, 12345678901234567890.5, 98765432109876543210]\n";
         let json = r#"{"a": 1, "b": ["x","y","1","yes","on",true,null,null,0.10,12345678901234567890.5,98765432109876543210]}"#;
         let expect = "{a:1,b:[\"x\",\"y\",\"1\",\"yes\",\"on\",true,null,null,n0.10,n12345678901234567890.5,n98765432109876543210]}";
         assert_eq!(shape(&Tree::parse(yaml).unwrap()), expect);

@@ -129,14 +129,22 @@ fn read_test(field: &Name, op: Op, value: &Tree, path: &Path, problems: &mut Pro
             Op::Eq => Some(Condition::IsNull(field.clone())),
             Op::Ne => Some(Condition::Not(Box::new(Condition::IsNull(field.clone())))),
             _ => {
-                problems.push(value.place, path, "a comparison with null is never true: test for null by `null` or `ne: null`");
+                problems.push(
+                    value.place,
+                    path,
+                    "a comparison with null is never true: test for null by `null` or `ne: null`",
+                );
                 None
             }
         };
     }
     let with = read_operand(value, path, problems)?;
     if matches!(with.kind, OperandKind::List(_)) && !matches!(op, Op::In | Op::NotIn) {
-        problems.push(value.place, path, format!("a list with parameters in it stands under `in` or `not_in`, not `{}`", op.key()));
+        problems.push(
+            value.place,
+            path,
+            format!("a list with parameters in it stands under `in` or `not_in`, not `{}`", op.key()),
+        );
         return None;
     }
     Some(Condition::Test { field: field.clone(), op, with })

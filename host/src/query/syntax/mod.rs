@@ -22,7 +22,8 @@ use super::tree::{Name, Tree};
 /// Keys of a query.
 pub const QUERY: Keys = Keys {
     known: &[
-        "route", "params", "allow", "from", "get", "where", "order_by", "offset", "limit", "with", "steps", "select", "one",
+        "route", "params", "allow", "from", "get", "where", "order_by", "offset", "limit", "with", "steps", "select",
+        "one",
     ],
     later: LATER,
 };

@@ -133,7 +133,11 @@ fn read_child(name: &Name, tree: &Tree, path: &Path, problems: &mut Problems) ->
     let through = fields.get("through").map(|tree| read_through(tree, &fields.at("through"), problems));
     let join = match (on, through) {
         (Some(_), Some(_)) => {
-            problems.push(fields.place, path, "`on` and `through` exclude each other: the join table's columns stand in `through`");
+            problems.push(
+                fields.place,
+                path,
+                "`on` and `through` exclude each other: the join table's columns stand in `through`",
+            );
             None
         }
         (Some(on), None) => Some(Join::On(on)),

@@ -79,9 +79,9 @@ fn literal(tree: &Tree, path: &Path, problems: &mut Problems) -> Tree {
             }
         },
         Kind::List(items) => Kind::List(items.iter().map(|item| literal(item, path, problems)).collect()),
-        Kind::Map(members) => Kind::Map(
-            members.iter().map(|(name, member)| (name.clone(), literal(member, path, problems))).collect(),
-        ),
+        Kind::Map(members) => {
+            Kind::Map(members.iter().map(|(name, member)| (name.clone(), literal(member, path, problems))).collect())
+        }
         scalar => scalar.clone(),
     };
     Tree { place: tree.place, kind }

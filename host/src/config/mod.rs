@@ -15,9 +15,10 @@ pub use node::{NODE, NodeSettings, NodeSource};
 pub use quantity::{parse_bytes, parse_duration_ms};
 pub use server::{Auth, DATABASE, Database, LIMITS, Limits, Slot};
 
+use crate::query::Definitions;
 use crate::query::fields::{Fields, Keys, members};
 use crate::query::problem::{Path, Problem, Problems};
-use crate::query::syntax::{Condition, Query, read_condition, read_query};
+use crate::query::syntax::{Query, TableRule, read_condition, read_query};
 use crate::query::tree::{Name, Tree};
 
 /// Keys of the file.
@@ -51,17 +52,6 @@ pub struct Settings {
     pub queries: Vec<Query>,
 }
 
-/// What holds wherever a table is used.
-#[derive(Clone, Debug)]
-pub struct TableRule {
-    pub table: Name,
-    pub condition: Option<Condition>,
-    /// Columns no document and no node may see.
-    pub hide: Vec<Name>,
-    /// Whether `rls: ignore` was written: its row-level security is known not to apply.
-    pub ignore_rls: bool,
-}
-
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -80,6 +70,16 @@ fn listed(file: &str, problems: &[Problem]) -> String {
 }
 
 impl Settings {
+    /// What queries are resolved and compiled from.
+    pub fn definitions(&self) -> Definitions<'_> {
+        Definitions {
+            queries: &self.queries,
+            tables: &self.tables,
+            nodes: self.nodes.iter().map(|node| (node.name.as_str(), node.on_error)).collect(),
+            depth: self.limits.depth,
+        }
+    }
+
     /// Reads the file at `path`, with the process's environment.
     pub fn load(path: &FilePath) -> Result<Settings, ConfigError> {
         let file = path.display().to_string();

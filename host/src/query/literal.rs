@@ -125,7 +125,9 @@ fn ask_number(text: &str) -> Parsed {
 fn parse_numeric(_: &ColumnType, text: &str) -> Parsed {
     /// Far below the limits of `numeric`.
     const LONG: usize = 1000;
-    let Some((negative, whole, fraction)) = decimal(text).filter(|_| text.len() < LONG) else { return ask_number(text) };
+    let Some((negative, whole, fraction)) = decimal(text).filter(|_| text.len() < LONG) else {
+        return ask_number(text);
+    };
     let whole = whole.trim_start_matches('0');
     let whole = if whole.is_empty() { "0" } else { whole };
     let zero = whole == "0" && fraction.bytes().all(|byte| byte == b'0');
@@ -177,7 +179,9 @@ fn is_date(text: &str) -> bool {
         return false;
     }
     let part = |range: std::ops::Range<usize>| {
-        text.get(range).filter(|part| part.bytes().all(|byte| byte.is_ascii_digit())).and_then(|p| p.parse::<u32>().ok())
+        text.get(range)
+            .filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|p| p.parse::<u32>().ok())
     };
     let (Some(year), Some(month), Some(day)) = (part(0..4), part(5..7), part(8..10)) else { return false };
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
@@ -272,7 +276,12 @@ mod tests {
             ("text", KeyClass::Text, "", "text "),
             ("text", KeyClass::Text, "a\0", "invalid"),
             ("name", KeyClass::Text, "a", "ask"),
-            ("uuid", KeyClass::Uuid, "A0EEBC99-9c0b-4ef8-bb6d-6bb9bd380a11", "text a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+            (
+                "uuid",
+                KeyClass::Uuid,
+                "A0EEBC99-9c0b-4ef8-bb6d-6bb9bd380a11",
+                "text a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+            ),
             ("uuid", KeyClass::Uuid, "a0eebc999c0b4ef8bb6d6bb9bd380a11", "ask"),
             ("uuid", KeyClass::Uuid, "1", "invalid"),
             ("date", KeyClass::Date, "2024-02-29", "text 2024-02-29"),

@@ -49,6 +49,17 @@ pub const ORDER: Keys = Keys { known: &["by", "desc", "nulls"], later: &["collat
 /// Keys of the URL's query string that the server keeps for itself.
 pub const RESERVED: &[&str] = &["revision", "after", "format", "access_token"];
 
+/// What holds wherever a table is used.
+#[derive(Clone, Debug)]
+pub struct TableRule {
+    pub table: Name,
+    pub condition: Option<Condition>,
+    /// Columns no document and no node may see.
+    pub hide: Vec<Name>,
+    /// Whether `rls: ignore` was written: its row-level security is known not to apply.
+    pub ignore_rls: bool,
+}
+
 /// A query of the configuration.
 #[derive(Clone, Debug)]
 pub struct Query {

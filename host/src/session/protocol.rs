@@ -70,10 +70,10 @@ pub fn update_message(update: &Update, format: Format) -> String {
     let from = update.from.as_ref().filter(|_| format != Format::Document);
     let mut out = String::with_capacity(text.len() + 128);
     out.push_str(r#"{"revision":"#);
-    push_string(&mut out, &update.revision.0);
+    push_string(&mut out, &update.revision.to_string());
     out.push_str(r#","from":"#);
     match from {
-        Some(revision) => push_string(&mut out, &revision.0),
+        Some(revision) => push_string(&mut out, &revision.to_string()),
         None => out.push_str("null"),
     }
     let _ = write!(out, r#","{key}":{text}}}"#);
@@ -119,7 +119,7 @@ pub fn pong_message(ping: &Json, lsn: Lsn) -> String {
 pub fn server_sent_event(told: &Told, format: Format, reference: &str) -> String {
     let data = message(told, format, reference);
     match told {
-        Told::Update(update) => format!("id: {}\nevent: patch\ndata: {data}\n\n", update.revision.0),
+        Told::Update(update) => format!("id: {}\nevent: patch\ndata: {data}\n\n", update.revision),
         Told::Status(_) => format!("event: status\ndata: {data}\n\n"),
         Told::Problem(_) => format!("event: problem\ndata: {data}\n\n"),
     }
@@ -156,7 +156,7 @@ pub fn client_message(text: &str) -> Result<ClientMessage, String> {
 
 /// A revision as an entity tag.
 pub fn entity_tag(revision: &Revision) -> String {
-    format!("\"{}\"", revision.0)
+    format!("\"{}\"", revision)
 }
 
 fn state_name(state: State) -> &'static str {

@@ -37,6 +37,13 @@ pub(super) struct OpenStage {
     answer: Option<Answer>,
 }
 
+impl OpenStage {
+    /// Whether it waits for the stream only.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answer.is_some()
+    }
+}
+
 /// The groups of unique keys that a commit's own inserts determine: no other row can be in them.
 #[derive(Default)]
 pub(super) struct Fresh(FxHashMap<(ArrangementId, Key), (RowId, Row)>);
@@ -158,6 +165,18 @@ impl Engine {
                     self.settle_stage(waiting, stage);
                 }
             }
+        }
+    }
+
+    /// Answers under way about this table are void.
+    pub(super) fn forget_asks(&mut self, table: TableId) {
+        let (tables, stages) = (&self.tables, &mut self.stages);
+        for groups in stages.values_mut().flat_map(|stage| &mut stage.asks) {
+            let of_table = |group: &GroupId| {
+                let group = tables.groups.get(*group);
+                group.is_some_and(|group| tables.arrangement(group.arrangement).table == table)
+            };
+            groups.retain(|group| !of_table(group));
         }
     }
 

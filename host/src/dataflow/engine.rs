@@ -38,6 +38,20 @@ pub struct Effects {
     pub contradiction: Option<String>,
 }
 
+impl Effects {
+    /// Adds what a later step asks.
+    pub fn append(&mut self, later: Effects) {
+        self.upqueries.extend(later.upqueries);
+        self.again |= later.again;
+        self.calls.extend(later.calls);
+        self.emissions.extend(later.emissions);
+        self.unchanged.extend(later.unchanged);
+        self.blocked.extend(later.blocked);
+        self.provoke |= later.provoke;
+        self.contradiction = later.contradiction.or(self.contradiction.take());
+    }
+}
+
 /// A new state of a document.
 pub struct Emission {
     pub document: DocumentKey,

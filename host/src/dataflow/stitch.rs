@@ -115,6 +115,18 @@ impl Engine {
         self.finish(super::engine::Cause::Other)
     }
 
+    /// The database refuses to answer an upquery, and asking again is of no use.
+    pub fn refused(&mut self, id: u64) -> super::Effects {
+        let asks = self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default();
+        for group in asks.into_iter().flatten() {
+            if self.tables.groups.get(group).is_some_and(|group| group.state == Fill::Asked) {
+                self.tables.groups[group].state = Fill::Refused;
+                self.group_news(group);
+            }
+        }
+        self.finish(super::engine::Cause::Other)
+    }
+
     /// The snapshot misses a commit that cannot be replayed: the same question, under a later one.
     fn ask_again(&mut self, id: u64) {
         let Some(stage) = self.stages.remove(&id) else { return };

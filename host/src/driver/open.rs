@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::documents::Opened;
 use super::handle::{After, Ask, Code, Documents, Health, NodeInfo, Problem, State, Status, Subscription};
 use super::subscription::Follower;
-use crate::data::{Lsn, Value};
+use crate::data::{Lsn, Upquery, Value};
 use crate::diff::DiffMemo;
 use crate::query::{Binding, Bound, Pending, RequestError, Routes};
 use crate::revision::Revision;
@@ -157,23 +157,29 @@ impl Handle {
             After::Xid(xid) => committed_before(&*serving.source, xid).await?,
         };
         let mut position = self.shared.position.subscribe();
-        let mut reached = std::pin::pin!(position.wait_for(|position| *position >= lsn));
-        loop {
+        while *position.borrow_and_update() < lsn {
             tokio::select! {
-                _ = &mut reached => return Ok(()),
+                changed = position.changed() => {
+                    changed.map_err(|_| problem(Code::ShuttingDown, "the server is shutting down"))?;
+                }
                 () = tokio::time::sleep(PATIENCE) => drop(serving.source.provoke().await),
             }
         }
+        Ok(())
     }
 }
 
 /// A position at or after the commit of this transaction, once it has committed.
 async fn committed_before(source: &dyn Source, xid: u64) -> Result<Lsn, Problem> {
     let bad = |message: &str| problem(Code::BadRequest, message);
-    let away = |_| problem(Code::DatabaseUnreachable, "the database is out of reach");
+    let away = || problem(Code::DatabaseUnreachable, "the database is out of reach");
     loop {
-        match source.xid_status(xid).await.map_err(away)? {
-            XidStatus::Committed { insert } => return Ok(insert),
+        match source.xid_status(xid).await.map_err(|_| away())? {
+            // An upquery that asks nothing tells how far the log reaches now.
+            XidStatus::Committed => {
+                let answer = source.ask(Upquery { id: 0, asks: Vec::new() }).await;
+                return answer.map(|answer| answer.insert).map_err(|_| away());
+            }
             XidStatus::InProgress => tokio::time::sleep(PATIENCE).await,
             XidStatus::Aborted => return Err(bad("the transaction of `after` was rolled back")),
             XidStatus::Unknown => return Err(bad("the transaction of `after` is too old, or was never begun")),

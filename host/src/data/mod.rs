@@ -36,5 +36,5 @@ pub use number::compare_numbers;
 pub use row::{LeafId, Row, RowId, TableId};
 pub use schema::{Column, ColumnType, Decode, Identity, Table};
 pub use snapshot::{ParseSnapshotError, Snapshot, Xid};
-pub use value::{Elements, Object, Shape, Value};
 pub use upquery::{Answer, Ask, TooMany, Upquery, UpqueryError};
+pub use value::{Elements, Object, Shape, Value};

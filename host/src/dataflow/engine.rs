@@ -438,7 +438,8 @@ impl Engine {
     /// Marks every cell that calls this node.
     fn mark_users(&mut self, node: NodeId) {
         let plan = self.plan.clone();
-        let uses: Vec<bool> = plan.elements.iter().map(|element| element.steps.iter().any(|s| calls(s, node))).collect();
+        let uses: Vec<bool> =
+            plan.elements.iter().map(|element| element.steps.iter().any(|s| calls(s, node))).collect();
         let elements: Vec<ElementCellId> =
             self.elements.iter().filter(|(_, cell)| uses[cell.element.0 as usize]).map(|(id, _)| id).collect();
         elements.into_iter().for_each(|id| self.mark_element(id));

@@ -102,8 +102,7 @@ impl Pending {
                 Err(outcome) => return Some(self.outcome.get_or_init(|| outcome).clone()),
             },
         };
-        let inputs =
-            Inputs { element: self.element, row: &self.row, params: &self.params, versions: &self.versions };
+        let inputs = Inputs { element: self.element, row: &self.row, params: &self.params, versions: &self.versions };
         match run_steps(context, &inputs, start.into_owned(), &mut Calls::new()) {
             Outcome::Waiting(call) => {
                 *self.open.lock().expect("never poisoned: nothing panics under it") = Some(call.clone());

@@ -10,9 +10,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use super::cells::{
-    Blocked, ElementCell, ElementState, ListCell, ListState, Member, News, Place, Reader, SourceCell,
-};
+use super::cells::{Blocked, ElementCell, ElementState, ListCell, ListState, Member, News, Place, Reader, SourceCell};
 use super::engine::{Dirty, Engine, Orphan, Waiter, address, params_key, push_params};
 use super::evaluate::{Calls, Child, Inputs, Outcome, Params, Pending, Start, base_value, run_steps};
 use super::guest::GuestCall;
@@ -423,8 +421,7 @@ impl Engine {
             windows: cell.windows.clone(),
         };
         let (mut open, mut calls) = (Vec::new(), Calls::new());
-        let settled =
-            settle(&mut self.context(), &frame, &mut cell.stages, First::Cells, &mut open, &mut calls);
+        let settled = settle(&mut self.context(), &frame, &mut cell.stages, First::Cells, &mut open, &mut calls);
         cell.calls = calls;
         self.wait(Waiter::List(id), &open);
         match settled {
@@ -768,4 +765,3 @@ fn same_value(a: &Value, b: &Value) -> bool {
     // Lists are compared by identity alone: theirs changes only when they do.
     a.is_same(b) || (!matches!(a, Value::List(_)) && !matches!(b, Value::List(_)) && a == b)
 }
-

@@ -52,7 +52,9 @@ impl Engine {
     pub(super) fn ask_wanted(&mut self) {
         let mut asks: Vec<(bool, Vec<GroupId>)> = Vec::new();
         for (id, alone) in std::mem::take(&mut self.wanted) {
-            let Some(group) = self.tables.groups.get_mut(id).filter(|group| group.state == Fill::Wanted) else { continue };
+            let Some(group) = self.tables.groups.get_mut(id).filter(|group| group.state == Fill::Wanted) else {
+                continue;
+            };
             group.state = Fill::Asked;
             let group = &self.tables.groups[id];
             let fits = |(other_alone, groups): &&mut (bool, Vec<GroupId>)| {
@@ -110,7 +112,10 @@ impl Engine {
     fn ask_again(&mut self, id: u64) {
         let Some(stage) = self.stages.remove(&id) else { return };
         let live = |groups: Vec<GroupId>| -> Vec<GroupId> {
-            groups.into_iter().filter(|&group| self.tables.groups.get(group).is_some_and(|group| group.state == Fill::Asked)).collect()
+            groups
+                .into_iter()
+                .filter(|&group| self.tables.groups.get(group).is_some_and(|group| group.state == Fill::Asked))
+                .collect()
         };
         let asks: Vec<Vec<GroupId>> = stage.asks.into_iter().map(live).filter(|groups| !groups.is_empty()).collect();
         if !asks.is_empty() {
@@ -165,7 +170,12 @@ impl Engine {
     fn stage(&self, groups: &[GroupId], rows: Vec<(RowId, Row)>, snapshot: &crate::data::Snapshot) -> Stage {
         let arrangement = self.tables.arrangement(self.tables.groups[groups[0]].arrangement);
         let by_key = groups.iter().map(|&group| (self.tables.groups[group].key.clone(), group)).collect();
-        let mut stage = Stage { arrangement: arrangement.clone(), by_key, rows: FxHashMap::default(), poisoned: FxHashSet::default() };
+        let mut stage = Stage {
+            arrangement: arrangement.clone(),
+            by_key,
+            rows: FxHashMap::default(),
+            poisoned: FxHashSet::default(),
+        };
         for (id, row) in rows {
             stage.add(self, id, row);
         }
@@ -327,4 +337,3 @@ impl Stage {
         }
     }
 }
-

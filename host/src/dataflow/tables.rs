@@ -214,10 +214,8 @@ impl Tables {
         let Some(row) = self.row(table, id).cloned() else { return };
         for position in 0..self.arrangements[table.0 as usize].len() {
             let arrangement = self.arrangements[table.0 as usize][position];
-            let holding: SmallVec<[GroupId; 2]> = self
-                .candidates(arrangement, &row)
-                .filter(|&group| self.groups[group].rows.contains_key(id))
-                .collect();
+            let holding: SmallVec<[GroupId; 2]> =
+                self.candidates(arrangement, &row).filter(|&group| self.groups[group].rows.contains_key(id)).collect();
             for group in holding {
                 self.take(table, group, id, touched);
             }
@@ -235,15 +233,7 @@ impl Tables {
         touched.groups.push((group, id.clone()));
     }
 
-    fn update(
-        &mut self,
-        table: TableId,
-        old: &RowId,
-        id: &RowId,
-        row: &Row,
-        unchanged: &[u16],
-        touched: &mut Touched,
-    ) {
+    fn update(&mut self, table: TableId, old: &RowId, id: &RowId, row: &Row, unchanged: &[u16], touched: &mut Touched) {
         let before = self.row(table, old).cloned();
         if before.is_none() && !unchanged.is_empty() {
             return self.arrives_incomplete(table, row, unchanged, touched);
@@ -310,10 +300,7 @@ impl Tables {
         let undecided = arrangement.filter.as_ref().is_some_and(|filter| {
             filter.fields().any(|field| matches!(field, Field::Column(column) if unknown(*column)))
         });
-        self.candidates(id, row)
-            .filter(filled)
-            .filter(|&group| undecided || passes(&self.groups[group], row))
-            .collect()
+        self.candidates(id, row).filter(filled).filter(|&group| undecided || passes(&self.groups[group], row)).collect()
     }
 
     fn truncate(&mut self, table: TableId, leaf: LeafId, touched: &mut Touched) {

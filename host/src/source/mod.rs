@@ -2,9 +2,9 @@
 mod address;
 mod catalogue;
 mod connection;
+pub mod decode;
 mod error;
+pub mod pgoutput;
 mod session;
 mod tls;
 mod types;
-pub mod decode;
-pub mod pgoutput;

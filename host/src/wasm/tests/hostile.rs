@@ -73,7 +73,11 @@ async fn a_trap_is_that_rows_error() {
     let error = answer(map("unreachable", "[1]")).await;
     assert!(error.as_ref().is_err_and(|message| message.contains("unreachable")), "{error:?}");
     // Traps on any batch of more than a few bytes: rows alone are answered all the same.
-    let mut bench = Bench::new("probe.wasm", &map("(if (i32.gt_u (local.get $n) (i32.const 27)) (then unreachable))", "[1]"), |_| {});
+    let mut bench = Bench::new(
+        "probe.wasm",
+        &map("(if (i32.gt_u (local.get $n) (i32.const 27)) (then unreachable))", "[1]"),
+        |_| {},
+    );
     let version = bench.loaded().await;
     let long = format!("\"{}\"", "x".repeat(50));
     let answers = bench.ask(version, "{}", &["1", "2", &long, "3"]).await;

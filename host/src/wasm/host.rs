@@ -102,11 +102,11 @@ pub enum NodeEvent {
 
 /// Runs the nodes. Ends with this value: batches that run are finished first.
 pub struct NodeHost {
+    /// Dropped first, so that nobody is told of changes any more.
+    _watch: Watch,
     shared: Arc<Shared>,
     ids: Vec<NodeId>,
     workers: Workers<Arc<GuestCall>>,
-    /// Dropped first thing, so that nobody is told of changes any more.
-    _watch: Watch,
 }
 
 /// Events that may wait to be read.
@@ -131,7 +131,7 @@ impl NodeHost {
         let workers = Workers::start(nodes.len(), shared.settings.parallel)?;
         let ids = nodes.iter().map(|node| node.id).collect();
         let watch = keep(&shared, nodes)?;
-        Ok((NodeHost { shared, ids, workers, _watch: watch }, receiver))
+        Ok((NodeHost { _watch: watch, shared, ids, workers }, receiver))
     }
 
     /// Has every call answered ([`GuestCall::answer`]) by `version` of `node`, which may be an older one. The future is

@@ -53,8 +53,7 @@ impl Demo {
         client.batch_execute(SCHEMA).await?;
         drop(client);
         let _ = connection.await;
-        let folder = postgres.folder().join("demo");
-        std::fs::create_dir(&folder).map_err(|source| DemoError::Write { path: folder.clone(), source })?;
+        let folder = postgres.make_folder("demo")?;
         Ok(Demo { postgres, folder, nodes: Nodes::default() })
     }
 

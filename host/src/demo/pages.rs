@@ -199,3 +199,58 @@ impl IntoResponse for Refused {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::{DATABASE, Demo};
+    use crate::server::tests::fake::Fake;
+
+    async fn body(response: Response) -> Json {
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+        serde_json::from_slice(&bytes).expect("JSON")
+    }
+
+    fn request(value: Json) -> Bytes {
+        value.to_string().into()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_buttons_write() {
+        let demo = Demo::start().await.expect("a demo");
+        let nodes = Nodes { missing: vec!["something".into()], ..Nodes::default() };
+        let pages = State(Arc::new(Pages::new(demo.postgres.url(DATABASE), Arc::new(Fake::default()), &nodes)));
+        let pair = || request(json!({ "user": 1, "followed": 3, "more": "is ignored" }));
+        for rows in [1, 0] {
+            assert_eq!(
+                body(follow(pages.clone(), pair()).await.unwrap_or_else(Refused::into_response)).await["rows"],
+                rows
+            );
+        }
+        for rows in [1, 0] {
+            assert_eq!(
+                body(unfollow(pages.clone(), pair()).await.unwrap_or_else(Refused::into_response)).await["rows"],
+                rows
+            );
+        }
+        let new = request(json!({ "user": 1, "name": "A", "rating": 4, "opens": 1, "closes": 2 }));
+        let done = [
+            rename(pages.clone(), request(json!({ "user": 1, "name": "B" }))).await,
+            place(pages.clone(), new).await,
+            rate(pages.clone(), request(json!({ "place": 19, "rating": 1 }))).await,
+        ];
+        for answer in done {
+            assert_eq!(body(answer.unwrap_or_else(Refused::into_response)).await, json!({ "rows": 1 }));
+        }
+        let refused = rate(pages.clone(), request(json!({ "place": 19, "rating": 6 }))).await;
+        assert_eq!(refused.expect_err("out of range").0, StatusCode::BAD_REQUEST);
+        assert_eq!(rate(pages.clone(), Bytes::new()).await.expect_err("no body").0, StatusCode::BAD_REQUEST);
+
+        let world = body(world(pages.clone()).await.unwrap_or_else(Refused::into_response)).await;
+        assert_eq!(world["users"].as_array().expect("users").len(), 12);
+        assert!(world["users"].as_array().expect("users").contains(&json!({ "id": 1, "name": "B" })));
+        assert!(world["places"].as_array().expect("places").contains(&json!({ "id": 19, "name": "A", "rating": 1 })));
+        assert_eq!((&world["missing"], &world["nodes"][0]["error"]), (&json!(["something"]), &json!("oh")));
+        demo.stop().await;
+    }
+}

@@ -127,9 +127,13 @@ impl PrivatePostgres {
         fs::read_to_string(self.cluster.data().join("postmaster.pid")).ok()?.lines().next()?.trim().parse().ok()
     }
 
-    /// The folder that goes with it at the end: its data, its log, and whatever else is put there.
-    pub fn folder(&self) -> &Path {
-        &self.cluster.folder
+    /// Makes a folder, for whatever is to go with this Postgres at the end. Files in it go; put no folders there, for the watchdog
+    /// may not own them.
+    pub fn make_folder(&self, name: &str) -> Result<PathBuf, PostgresError> {
+        let folder = self.cluster.folder.join(name);
+        fs::create_dir(&folder).map_err(io_error("make a folder"))?;
+        self.cluster.own(&folder)?;
+        Ok(folder)
     }
 
     /// The folder of the cluster's data.
@@ -186,6 +190,8 @@ impl Drop for PrivatePostgres {
         if let Err(error) = self.watchdog.wait() {
             tracing::warn!(%error, "cannot wait for the watchdog of the private Postgres");
         }
+        // What this process put there may be more than the watchdog's user can remove.
+        let _ = fs::remove_dir_all(&self.cluster.folder);
     }
 }
 

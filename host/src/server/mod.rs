@@ -14,7 +14,7 @@ mod sse;
 mod websocket;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::future::Future;
 use std::io;

@@ -1,6 +1,6 @@
 //! The server over real loopback sockets, in front of documents that are made up.
 
-mod fake;
+pub(crate) mod fake;
 mod http;
 mod streams;
 

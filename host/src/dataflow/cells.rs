@@ -26,6 +26,8 @@ pub enum Blocked {
     Held,
     /// More elements than a list may have.
     TooLong,
+    /// The database refuses to tell the rows.
+    Refused,
 }
 
 /// The state of an element's cell.
@@ -72,7 +74,7 @@ pub(super) struct ListCell {
     /// The elements of the first stage, by row.
     pub members: FxHashMap<RowId, Member>,
     /// How many members are blocked, by [`Blocked`].
-    pub blocked: [usize; 3],
+    pub blocked: [usize; 4],
     pub stages: Vec<Stage>,
     pub state: ListState,
     pub readers: FxHashMap<Reader, u32>,

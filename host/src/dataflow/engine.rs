@@ -14,8 +14,8 @@ use super::memo::Memo;
 use super::plan::{DocumentId, NodeId, Plan, Shape, Step};
 use super::propagate::Heights;
 use super::stitch::{Fresh, OpenStage};
-use super::tables::{ElementCellId, GroupId, ListCellId, Tables, Touched};
-use crate::data::{Commit, Key, KeyBuilder, Lsn, RowId, Snapshot, Upquery, Value};
+use super::tables::{ElementCellId, Fill, GroupId, ListCellId, Tables, Touched};
+use crate::data::{Commit, Key, KeyBuilder, Lsn, RowId, Snapshot, TableId, Upquery, Value};
 
 /// What a step asks of the world.
 #[derive(Default)]
@@ -28,12 +28,28 @@ pub struct Effects {
     pub calls: Vec<Arc<GuestCall>>,
     /// New states of documents, in order.
     pub emissions: Vec<Emission>,
+    /// Documents whose last emission holds for the engine's position after they had waited, or might have changed.
+    pub unchanged: Vec<DocumentKey>,
     /// Documents that have no newer state, and why; `None`: the reason is gone.
     pub blocked: Vec<(DocumentKey, Option<Blocked>)>,
     /// An answer waits for a position that the stream may be long in passing: write something.
     pub provoke: bool,
     /// Tables whose known rows contradict what the database says: start anew.
     pub contradiction: Option<String>,
+}
+
+impl Effects {
+    /// Adds what a later step asks.
+    pub fn append(&mut self, later: Effects) {
+        self.upqueries.extend(later.upqueries);
+        self.again |= later.again;
+        self.calls.extend(later.calls);
+        self.emissions.extend(later.emissions);
+        self.unchanged.extend(later.unchanged);
+        self.blocked.extend(later.blocked);
+        self.provoke |= later.provoke;
+        self.contradiction = later.contradiction.or(self.contradiction.take());
+    }
 }
 
 /// A new state of a document.
@@ -189,6 +205,23 @@ impl Engine {
         text
     }
 
+    /// Whether the document's last emission includes everything up to the engine's position.
+    pub fn is_settled(&self, document: DocumentKey) -> bool {
+        self.documents.get(document).is_some_and(|document| {
+            document.waiting.is_none() && matches!(self.list_ref(document.list).state, ListState::Ready(_))
+        })
+    }
+
+    /// Why a document has no newer state than its last.
+    pub fn blocked(&self, document: DocumentKey) -> Option<Blocked> {
+        self.documents.get(document).and_then(|document| document.told)
+    }
+
+    /// Whether an answer waits for the stream to pass a position.
+    pub fn waits_for_position(&self) -> bool {
+        self.stages.values().any(OpenStage::is_answered)
+    }
+
     /// How much there is.
     pub fn size(&self) -> Size {
         Size {
@@ -279,6 +312,23 @@ impl Engine {
         versions.0[node.0 as usize] = now;
         self.versions = Arc::new(versions);
         self.mark_users(node);
+        self.finish(Cause::Other)
+    }
+
+    /// What was read of this table before is not to be joined with what comes: its keys are asked again.
+    pub fn table_changed(&mut self, table: TableId) -> Effects {
+        self.forget_asks(table);
+        let arrangements = &self.plan.arrangements;
+        let groups = self.tables.groups.iter();
+        let concerned: Vec<GroupId> = groups
+            .filter(|(_, group)| arrangements[group.arrangement.0 as usize].table == table)
+            .map(|(id, _)| id)
+            .collect();
+        for group in concerned {
+            self.tables.empty(group, Fill::Wanted);
+            self.wanted.push((group, false));
+            self.group_news(group);
+        }
         self.finish(Cause::Other)
     }
 
@@ -440,6 +490,7 @@ impl Engine {
         self.tell(id, None);
         let document = &mut self.documents[id];
         if document.last.as_ref().is_some_and(|last| last.is_same(&root)) {
+            self.effects.unchanged.push(id);
             return;
         }
         document.last = Some(root.clone());

@@ -21,6 +21,7 @@
 //!   with holes ([`sequence::PendingList`]), which answers finish while the live cells go on.
 
 mod cells;
+mod closure;
 mod engine;
 mod evaluate;
 pub mod guest;

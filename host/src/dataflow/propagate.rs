@@ -122,7 +122,7 @@ impl Engine {
             params,
             source,
             members: FxHashMap::default(),
-            blocked: [0; 3],
+            blocked: [0; 4],
             stages: vec![Stage::default(); definition.stages.len()],
             state: ListState::Blocked(Blocked::Missing),
             readers: FxHashMap::default(),
@@ -437,23 +437,25 @@ impl Engine {
     }
 
     fn list_blocked(&self, cell: &ListCell) -> Option<Blocked> {
-        let fill = |group: Option<GroupId>| group.map_or(Fill::Filled, |group| self.tables.groups[group].state);
-        let too_long = |state| state == Fill::TooLong;
-        let (missing, long) = match &cell.source {
-            SourceCell::Rows(group) => (fill(*group) != Fill::Filled, too_long(fill(*group))),
-            SourceCell::Through { joins, unfilled, .. } => (
-                fill(*joins) != Fill::Filled || !unfilled.is_empty(),
-                too_long(fill(*joins)) || unfilled.iter().any(|&group| too_long(fill(Some(group)))),
-            ),
+        let of_group = |group: GroupId| match self.tables.groups[group].state {
+            Fill::Filled => None,
+            Fill::Wanted | Fill::Asked => Some(Blocked::Missing),
+            Fill::TooLong => Some(Blocked::TooLong),
+            Fill::Refused => Some(Blocked::Refused),
         };
-        let some = |reason: Blocked| cell.blocked[reason.index()] > 0;
-        if long || some(Blocked::TooLong) || cell.stages[0].kept.len() > self.list_limit {
-            Some(Blocked::TooLong)
-        } else if missing || some(Blocked::Missing) {
-            Some(Blocked::Missing)
-        } else {
-            some(Blocked::Held).then_some(Blocked::Held)
+        let mut worst = cell.source.first().and_then(of_group);
+        if let SourceCell::Through { unfilled, .. } = &cell.source {
+            worst = unfilled.iter().filter_map(|&group| of_group(group)).fold(worst, |a, b| worse(a, b));
         }
+        for reason in [Blocked::Held, Blocked::Missing, Blocked::TooLong, Blocked::Refused] {
+            if cell.blocked[reason.index()] > 0 {
+                worst = worse(worst, reason);
+            }
+        }
+        if cell.stages[0].kept.len() > self.list_limit {
+            worst = worse(worst, Blocked::TooLong);
+        }
+        worst
     }
 
     fn wait(&mut self, waiter: Waiter, calls: &[Arc<GuestCall>]) {
@@ -664,11 +666,13 @@ impl SourceCell {
 }
 
 fn worse(a: Option<Blocked>, b: Blocked) -> Option<Blocked> {
-    // Too long is final, missing comes before held: a document that lacks rows has no state at this commit at all.
+    // What will not pass by itself comes first. Missing comes before held: a document that lacks rows has no state at this
+    // commit at all.
     let rank = |reason: &Blocked| match reason {
         Blocked::Held => 0,
         Blocked::Missing => 1,
         Blocked::TooLong => 2,
+        Blocked::Refused => 3,
     };
     a.into_iter().chain([b]).max_by_key(rank)
 }

@@ -37,6 +37,13 @@ pub(super) struct OpenStage {
     answer: Option<Answer>,
 }
 
+impl OpenStage {
+    /// Whether it waits for the stream only.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answer.is_some()
+    }
+}
+
 /// The groups of unique keys that a commit's own inserts determine: no other row can be in them.
 #[derive(Default)]
 pub(super) struct Fresh(FxHashMap<(ArrangementId, Key), (RowId, Row)>);
@@ -108,6 +115,18 @@ impl Engine {
         self.finish(super::engine::Cause::Other)
     }
 
+    /// The database refuses to answer an upquery, and asking again is of no use.
+    pub fn refused(&mut self, id: u64) -> super::Effects {
+        let asks = self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default();
+        for group in asks.into_iter().flatten() {
+            if self.tables.groups.get(group).is_some_and(|group| group.state == Fill::Asked) {
+                self.tables.groups[group].state = Fill::Refused;
+                self.group_news(group);
+            }
+        }
+        self.finish(super::engine::Cause::Other)
+    }
+
     /// The snapshot misses a commit that cannot be replayed: the same question, under a later one.
     fn ask_again(&mut self, id: u64) {
         let Some(stage) = self.stages.remove(&id) else { return };
@@ -158,6 +177,18 @@ impl Engine {
                     self.settle_stage(waiting, stage);
                 }
             }
+        }
+    }
+
+    /// Answers under way about this table are void.
+    pub(super) fn forget_asks(&mut self, table: TableId) {
+        let (tables, stages) = (&self.tables, &mut self.stages);
+        for groups in stages.values_mut().flat_map(|stage| &mut stage.asks) {
+            let of_table = |group: &GroupId| {
+                let group = tables.groups.get(*group);
+                group.is_some_and(|group| tables.arrangement(group.arrangement).table == table)
+            };
+            groups.retain(|group| !of_table(group));
         }
     }
 

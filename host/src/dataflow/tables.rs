@@ -48,6 +48,8 @@ pub(super) enum Fill {
     Filled,
     /// More rows than a list may have.
     TooLong,
+    /// The database refuses to answer.
+    Refused,
 }
 
 /// A known row.

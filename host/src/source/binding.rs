@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio_postgres::SimpleQueryRow;
 
 use super::error::{DefiniteError, SourceError};
-use super::session::{Pool, parse, text};
+use super::session::{Pool, parse, single, text};
 use super::sql::literal;
 use crate::data::{
     Catalogue, CatalogueTable, Identity, LeafId, RowIdentity, Table, TableId, TableKind, quote_identifier,
@@ -26,6 +26,8 @@ pub(super) struct Binding {
     pub tables: Arc<Vec<Table>>,
     pub bound: Vec<BoundTable>,
     pub server_version: u32,
+    /// As whom SQL is run.
+    pub role: String,
 }
 
 /// One of them.
@@ -56,6 +58,7 @@ impl Binding {
         tables: &Arc<Vec<Table>>,
         catalogue: &Catalogue,
         mut fingerprints: HashMap<u32, Fingerprints>,
+        role: String,
     ) -> Result<Self, Vec<Misfit>> {
         let (mut bound, mut misfits) = (Vec::new(), Vec::new());
         for (index, table) in tables.iter().enumerate() {
@@ -70,7 +73,7 @@ impl Binding {
         if !misfits.is_empty() {
             return Err(misfits);
         }
-        Ok(Binding { tables: tables.clone(), bound, server_version: catalogue.server_version })
+        Ok(Binding { tables: tables.clone(), bound, server_version: catalogue.server_version, role })
     }
 
     /// Loads the catalogue and binds to it. The inner error: the tables do not fit.
@@ -82,10 +85,12 @@ impl Binding {
         let names: Vec<String> = tables.iter().map(|table| qualified(&table.schema, &table.name)).collect();
         let list = super::sql::array(names.iter().map(|name| Some(name.as_str())));
         let from = format!("(SELECT to_regclass(n)::oid FROM unnest({list}::text[]) n) t(oid) WHERE t.oid IS NOT NULL");
-        let more = |version| format!("{}; {}", shape_sql(&from), rest_sql(&from, version, publication));
+        let more =
+            |version| format!("{}; {}; SELECT current_user", shape_sql(&from), rest_sql(&from, version, publication));
         let (catalogue, sets) = super::catalogue::load_with(pool, more).await?;
         let fingerprints = read_fingerprints(&sets)?;
-        Ok(Binding::new(tables, &catalogue, fingerprints))
+        let role = text(&single(&mut sets.into_iter().skip(2))?, 0)?.to_string();
+        Ok(Binding::new(tables, &catalogue, fingerprints, role))
     }
 
     /// The tables of which rows are stored in this relation.
@@ -126,15 +131,17 @@ impl BoundTable {
 /// The table in the catalogue, if it can be followed with the plan's columns and identity.
 fn fit<'a>(table: &Table, catalogue: &'a Catalogue) -> Result<&'a CatalogueTable, DefiniteError> {
     let label = table.label();
-    let found =
-        catalogue.find(&table.schema, &table.name).ok_or_else(|| DefiniteError::TableMissing(label.clone()))?;
+    let found = catalogue.find(&table.schema, &table.name).ok_or_else(|| DefiniteError::TableMissing(label.clone()))?;
     check_followable(found)?;
     let changed = |reason: String| DefiniteError::NotFollowable { table: label.clone(), reason };
     for column in &table.columns {
         let missing = || DefiniteError::ColumnMissing { table: label.clone(), column: column.name.to_string() };
         let have = &found.columns[found.column(&column.name).ok_or_else(missing)?];
         if have.ty != column.ty {
-            return Err(changed(format!("column \"{}\" is of type {}, not {}", column.name, have.ty.sql, column.ty.sql)));
+            return Err(changed(format!(
+                "column \"{}\" is of type {}, not {}",
+                column.name, have.ty.sql, column.ty.sql
+            )));
         }
     }
     let same = match (found.row_identity()?, &table.identity) {
@@ -202,9 +209,12 @@ fn shape_sql(from: &str) -> String {
 fn rest_sql(from: &str, server_version: u32, publication: &str) -> String {
     let publication = literal(publication);
     let (filters, schemas) = if server_version >= 150_000 {
-        ("p.prqual IS NOT NULL, p.prattrs", "(SELECT string_agg(s.pnnspid::text, ',' ORDER BY s.pnnspid) \
+        (
+            "p.prqual IS NOT NULL, p.prattrs",
+            "(SELECT string_agg(s.pnnspid::text, ',' ORDER BY s.pnnspid) \
          FROM pg_publication_namespace s JOIN pg_publication b ON b.oid = s.pnpubid \
-         JOIN pg_class c ON c.relnamespace = s.pnnspid WHERE b.pubname = r.publication AND c.oid = ANY (r.relations))")
+         JOIN pg_class c ON c.relnamespace = s.pnnspid WHERE b.pubname = r.publication AND c.oid = ANY (r.relations))",
+        )
     } else {
         ("''", "''")
     };
@@ -242,7 +252,7 @@ pub(super) async fn fingerprints(
 }
 
 fn read_fingerprints(sets: &[Vec<SimpleQueryRow>]) -> Result<HashMap<u32, Fingerprints>, SourceError> {
-    let [shapes, rests] = sets else {
+    let [shapes, rests, ..] = sets else {
         return Err(SourceError::transient("the fingerprint of the tables is incomplete"));
     };
     let mut found: HashMap<u32, Fingerprints> = HashMap::new();

@@ -65,6 +65,8 @@ pub enum DefiniteError {
     RowSecurity { role: String, quoted: String },
     #[error("role \"{role}\" may not read what is needed ({message}): run GRANT SELECT on the tables in use")]
     CannotRead { role: String, message: String },
+    #[error("Sangre's role lacks a right: {0}")]
+    Forbidden(String),
     #[error("{0}")]
     Other(String),
 }
@@ -137,6 +139,7 @@ fn by_state(state: &str, message: &str) -> SourceError {
         // PgBouncer says this of `replication` and `options`; it has 08P01 for all its complaints.
         "08P01" if message.contains("startup parameter") => pooler(message),
         "0A000" if message.contains("pooler") => pooler(message),
+        "42501" => DefiniteError::Forbidden(message.into()).into(),
         "28000" | "28P01" => DefiniteError::Login(message.into()).into(),
         "3D000" => DefiniteError::Login(message.into()).into(),
         "53400" if message.contains("replication slot") => DefiniteError::NoSlotLeft.into(),
@@ -145,14 +148,6 @@ fn by_state(state: &str, message: &str) -> SourceError {
         }
         "42601" | "42704" | "22023" | "0A000" | "54000" => DefiniteError::Other(message.into()).into(),
         _ => SourceError::Transient(message.into()),
-    }
-}
-
-/// The SQLSTATE of an error of the replication session, empty without one.
-pub(super) fn replication_state(error: &PgWireError) -> &str {
-    match error {
-        PgWireError::Server(text) => split_state(text).1,
-        _ => "",
     }
 }
 

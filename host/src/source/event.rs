@@ -15,21 +15,15 @@ use crate::data::{Change, Lsn, Snapshot, Table, TableId, Xid};
 #[derive(Clone, Debug, PartialEq)]
 pub enum SourceEvent {
     /// Not streaming yet, and why it takes so long: a transaction that has to end first.
-    Starting {
-        waiting_for: String,
-    },
+    Starting { waiting_for: String },
     /// The stream begins, anew each time: nothing that was known before can be continued.
     Started(Started),
     /// A transaction that touched tables of the plan.
-    Begin {
-        xid: Xid,
-    },
+    Begin { xid: Xid },
     /// Some of what it did, in order; never empty, at most [`CHUNK_ROWS`](super::CHUNK_ROWS) rows.
     Changes(Vec<Change>),
     /// Its end: all before is now to be shown. A transaction that is not followed by this never happened.
-    Commit {
-        end: Lsn,
-    },
+    Commit { end: Lsn },
     /// Every commit that ends at or before this position has been told. Grows strictly.
     Position(Lsn),
     /// What was read of this table before is not to be joined with what comes: ask its keys again.
@@ -41,9 +35,7 @@ pub enum SourceEvent {
         replan: bool,
     },
     /// The stream broke off, perhaps inside a transaction. The source tries to come back, and then says `Started`.
-    Lost {
-        reason: String,
-    },
+    Lost { reason: String },
     /// The stream is over: somebody has to do what the error says. Nothing follows.
     Failed(DefiniteError),
 }

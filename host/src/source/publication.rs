@@ -14,13 +14,6 @@ use super::session::{Pool, flag, parse, single, text};
 use super::sql::literal;
 use crate::data::{Catalogue, CatalogueTable, Table, TableKind, quote_identifier};
 
-/// What has to be done so that a publication tells of all tables.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PublicationPlan {
-    /// Statements in order; empty if nothing is missing.
-    pub statements: Vec<String>,
-}
-
 /// What the database says of a publication.
 struct Found {
     all_tables: bool,
@@ -33,48 +26,31 @@ struct Found {
 }
 
 /// Makes the publication contain the tables, or says what somebody else must run.
-pub(super) async fn ensure(
-    pool: &Arc<Pool>,
-    catalogue: &Catalogue,
-    publication: &str,
-    tables: &[Table],
-) -> Result<(), SourceError> {
-    let plan = plan(pool, catalogue, publication, tables).await?;
-    if plan.statements.is_empty() {
+pub(super) async fn ensure(pool: &Arc<Pool>, publication: &str, tables: &[Table]) -> Result<(), SourceError> {
+    let statements = missing(pool, publication, tables).await?;
+    if statements.is_empty() {
         return Ok(());
     }
-    let role = single(&mut pool.read("SELECT current_user").await?.into_iter())?;
-    let role = text(&role, 0)?.to_string();
-    let sql = plan.statements.join("; ");
-    // Two servers that start together would both add the same table; the lock lets one wait for the other, which then
-    // finds an error it can read: the table is in it already.
-    let batch = format!("SELECT pg_advisory_xact_lock(7237947563); {sql}");
-    match pool.transaction("BEGIN", &batch).await {
+    let sql = statements.join("; ");
+    match pool.transaction("BEGIN READ WRITE", &sql).await {
         Ok(_) => {}
-        Err(SourceError::Transient(message)) if is_refusal(&message) => {
+        Err(SourceError::Definite(DefiniteError::Forbidden(_))) => {
+            let row = single(&mut pool.read("SELECT current_user").await?.into_iter())?;
+            let role = text(&row, 0)?.to_string();
             return Err(DefiniteError::CannotPublish { role, sql }.into());
         }
-        Err(SourceError::Transient(message)) if message.contains("already") => {}
-        Err(error) => return Err(error),
+        // Two servers that start together both add the same table, and one of them fails.
+        Err(error) => return if missing(pool, publication, tables).await?.is_empty() { Ok(()) } else { Err(error) },
     }
-    let rest = self::plan(pool, catalogue, publication, tables).await?;
-    if rest.statements.is_empty() {
+    if missing(pool, publication, tables).await?.is_empty() {
         return Ok(());
     }
     Err(SourceError::transient(format!("publication \"{publication}\" is being changed by somebody else")))
 }
 
-fn is_refusal(message: &str) -> bool {
-    message.contains("must be owner") || message.contains("permission denied") || message.contains("must be superuser")
-}
-
-/// What is missing; errors for what cannot be mended by adding.
-pub(super) async fn plan(
-    pool: &Arc<Pool>,
-    catalogue: &Catalogue,
-    publication: &str,
-    tables: &[Table],
-) -> Result<PublicationPlan, SourceError> {
+/// The statements that add what is missing, in order; errors for what cannot be mended by adding.
+pub(super) async fn missing(pool: &Arc<Pool>, publication: &str, tables: &[Table]) -> Result<Vec<String>, SourceError> {
+    let catalogue = &super::catalogue::load(pool).await?;
     let mut wanted: Vec<&CatalogueTable> = Vec::new();
     for table in tables {
         let found = catalogue.find(&table.schema, &table.name);
@@ -91,7 +67,7 @@ pub(super) async fn plan(
     let Some(found) = read(pool, catalogue, publication).await? else {
         let tables = list(&wanted);
         let of = if tables.is_empty() { String::new() } else { format!(" FOR TABLE {tables}") };
-        return Ok(PublicationPlan { statements: vec![format!("CREATE PUBLICATION {name}{of}")] });
+        return Ok(vec![format!("CREATE PUBLICATION {name}{of}")]);
     };
     let fault = |fault: &str, remedy: String| {
         SourceError::from(DefiniteError::Publication { publication: publication.into(), fault: fault.into(), remedy })
@@ -110,7 +86,8 @@ pub(super) async fn plan(
         if let Some(&partial) = found.partial.iter().find(|oid| relations.contains(oid)) {
             let partial = catalogue.by_oid(partial).map_or_else(String::new, |t| qualified(&t.schema, &t.name));
             let what = format!("has a row filter or column list on table {partial}");
-            let remedy = format!("ALTER PUBLICATION {name} DROP TABLE {partial}; ALTER PUBLICATION {name} ADD TABLE {partial}");
+            let remedy =
+                format!("ALTER PUBLICATION {name} DROP TABLE {partial}; ALTER PUBLICATION {name} ADD TABLE {partial}");
             return Err(fault(&what, remedy));
         }
         if !found.all_tables && !is_member(table, catalogue, &found.members) {
@@ -118,8 +95,10 @@ pub(super) async fn plan(
         }
     }
     missing.dedup_by_key(|table| table.oid);
-    let statements = if missing.is_empty() { vec![] } else { vec![format!("ALTER PUBLICATION {name} ADD TABLE {}", list(&missing))] };
-    Ok(PublicationPlan { statements })
+    if missing.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(vec![format!("ALTER PUBLICATION {name} ADD TABLE {}", list(&missing))])
 }
 
 /// The table, its leaves, and the partitioned table above it: a filter on any of them leaves out rows.
@@ -135,9 +114,10 @@ fn relations(table: &CatalogueTable, catalogue: &Catalogue) -> Vec<u32> {
 fn is_member(table: &CatalogueTable, catalogue: &Catalogue, members: &[u32]) -> bool {
     let covered = |oid: u32| {
         members.contains(&oid)
-            || catalogue.tables.iter().any(|other| {
-                members.contains(&other.oid) && other.leaves.iter().any(|leaf| leaf.oid == oid)
-            })
+            || catalogue
+                .tables
+                .iter()
+                .any(|other| members.contains(&other.oid) && other.leaves.iter().any(|leaf| leaf.oid == oid))
     };
     // Leaves that come later are published only with the root, so a partitioned table has to be named or below one that is.
     if table.kind == TableKind::Partitioned { members.contains(&table.oid) } else { covered(table.oid) }

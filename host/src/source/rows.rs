@@ -117,6 +117,11 @@ impl BoundRelation {
         Ok(Change::Delete { table: self.table, id: self.old_id(old)? })
     }
 
+    /// The relation was emptied.
+    pub fn truncate(&self) -> Change {
+        Change::Truncate { table: self.table, leaf: self.leaf }
+    }
+
     /// Whether the old tuple has this column's value.
     fn tells(&self, old: &OldTuple<'_>, column: usize) -> bool {
         matches!(old, OldTuple::Full(_)) || self.in_identity(column)

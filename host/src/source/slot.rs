@@ -35,6 +35,7 @@ use tokio::time::{Instant, interval_at, timeout};
 
 use super::connection::NOTICE;
 use super::error::SourceError;
+use super::event::{SourceEvent, SourceSender};
 use super::session::{Pool, text};
 use crate::data::{Lsn, Snapshot};
 
@@ -59,13 +60,13 @@ pub(super) fn unique_name() -> String {
     format!("sangre_{random:016x}")
 }
 
-/// Makes the slot in a session that has not started streaming. `waiting` is told now and then what it waits for.
+/// Makes the slot in a session that has not started streaming, and tells now and then what it waits for.
 pub(super) async fn create(
     client: &mut ReplicationClient,
     pool: &Arc<Pool>,
     name: &str,
     server_version: u32,
-    mut waiting: impl AsyncFnMut(String),
+    events: &SourceSender,
 ) -> Result<Slot, SourceError> {
     let pid = cell(client, "SELECT pg_catalog.pg_backend_pid()").await?;
     let identity = timeout(NOTICE, client.identify_system()).await.map_err(|_| silent())?;
@@ -85,7 +86,7 @@ pub(super) async fn create(
                     if Instant::now() >= deadline {
                         break Err(who);
                     }
-                    waiting(who).await;
+                    events.send(SourceEvent::Starting { waiting_for: who }, 0).await;
                 }
             }
         }

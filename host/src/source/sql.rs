@@ -18,7 +18,8 @@
 use std::fmt::Write as _;
 
 use crate::data::{
-    Column, Comparison, Decode, Expr, Field, KeyBuilder, KeyClass, Operand, Table, Value, is_like_pattern, quote_identifier,
+    Column, Comparison, Decode, Expr, Field, KeyBuilder, KeyClass, Operand, Table, Value, is_like_pattern,
+    quote_identifier,
 };
 
 /// A condition that is not of the bound form an upquery takes.

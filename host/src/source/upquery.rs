@@ -101,7 +101,9 @@ impl Batch {
             sql.push_str(" IN ACCESS SHARE MODE; ");
         }
         // The first statement to take the snapshot.
-        sql.push_str("SELECT pg_current_snapshot(), pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system()); ");
+        sql.push_str(
+            "SELECT pg_current_snapshot(), pg_is_in_recovery(), (SELECT system_identifier FROM pg_control_system()); ",
+        );
         let _ = write!(sql, "{}; ", shape_of(&oids));
         let mut stated = Vec::with_capacity(upquery.asks.len());
         for ask in &upquery.asks {

@@ -102,30 +102,34 @@ impl<Q: Question> Questions<Q> {
         end
     }
 
-    /// Asks the questions in `range`, whose text is `text`, and answers each.
-    pub fn ask(&self, program: &Program, range: Range<usize>, text: &str) {
+    /// Asks the questions in `range`, whose text is `text`, and answers each. The error says why so many failed that
+    /// the rest is not worth asking.
+    pub fn ask(&self, program: &Program, range: Range<usize>, text: &str) -> Result<(), String> {
         let until = Instant::now() + program.limits().deadline * SEARCH_DEADLINES;
-        self.search(program, range, text, until);
+        self.search(program, range, text, until)
     }
 
-    fn search(&self, program: &Program, range: Range<usize>, text: &str, until: Instant) {
+    fn search(&self, program: &Program, range: Range<usize>, text: &str, until: Instant) -> Result<(), String> {
         let fault = match program.evaluate(text).and_then(|answers| self.take(program.kind(), &range, &answers)) {
-            Ok(()) => return,
+            Ok(()) => return Ok(()),
             Err(fault) => fault,
         };
         if range.len() <= 1 {
-            return self.fail(range, &fault.to_string());
+            self.fail(range, &fault.to_string());
+            return Ok(());
         }
         if Instant::now() >= until {
-            let message = format!("not evaluated: too many rows of its batch failed, the last because it {fault}");
-            return self.fail(range, &message);
+            let message = format!("not evaluated, since too many other rows failed: {fault}");
+            self.fail(range, &message);
+            return Err(message);
         }
         let middle = range.start + range.len() / 2;
-        for half in [range.start..middle, middle..range.end] {
+        let [first, second] = [range.start..middle, middle..range.end].map(|half| {
             let mut text = String::new();
             self.write(half.clone(), usize::MAX, &mut text);
-            self.search(program, half, &text, until);
-        }
+            self.search(program, half, &text, until)
+        });
+        first.and(second)
     }
 
     /// Gives every question of `range` its answer, or none of them if the answers as a whole are wrong.

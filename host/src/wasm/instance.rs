@@ -174,10 +174,12 @@ fn fault_of(store: &mut Store<GuestState>, error: &wasmtime::Error) -> Fault {
     if let Some(words) = said.or_else(|| last_line(&stderr)) {
         return Fault::LastWords(words);
     }
-    match (error.downcast_ref::<I32Exit>(), error.downcast_ref::<Trap>()) {
-        (Some(exit), _) => Fault::Trap(format!("it called exit({})", exit.0)),
-        (_, Some(trap)) => Fault::Trap(trap.to_string()),
-        _ => Fault::Interface(format!("{:#}", error.root_cause())),
+    if error.downcast_ref::<I32Exit>().is_some() {
+        return Fault::LastWords("ended itself by exit".into());
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => Fault::Trap(trap.to_string()),
+        None => Fault::Interface(format!("{:#}", error.root_cause())),
     }
 }
 

@@ -121,9 +121,9 @@ impl Program {
         Ok(answers)
     }
 
-    /// How many bytes a batch should have, to take a quarter of the deadline.
+    /// How many bytes a batch should have, to take a quarter of the deadline and, read by the guest, fit its memory.
     pub fn batch_bytes(&self) -> usize {
-        self.cost.bytes_in(self.parts.limits.deadline / 4).min(self.parts.limits.memory / 16)
+        self.cost.bytes_in(self.parts.limits.deadline / 4).min(self.parts.limits.memory / 64)
     }
 
     /// Lets go of what is kept warm. The program still answers.

@@ -25,15 +25,10 @@ const CLOCK: Refused =
 const RANDOMNESS: Refused = Refused(
     "asked for randomness: a node's answer must depend on its row and args alone; declare every: for randomness",
 );
-const SOCKETS: Refused = Refused("used the network: a node has none");
 
-/// Interfaces of WASI whose every function is refused, by the beginning of their names.
-const REFUSED: [(&str, Refused); 4] = [
-    ("wasi:clocks/", CLOCK),
-    ("wasi:random/random@", RANDOMNESS),
-    ("wasi:random/insecure@", RANDOMNESS),
-    ("wasi:sockets/", SOCKETS),
-];
+/// Interfaces of WASI whose every function is refused, by the beginning of their names. None of them defines resources.
+const REFUSED: [(&str, Refused); 3] =
+    [("wasi:clocks/", CLOCK), ("wasi:random/random@", RANDOMNESS), ("wasi:random/insecure@", RANDOMNESS)];
 
 /// Bytes of each of stdout and stderr that are kept of one call.
 const CAPTURED: usize = 64 << 10;

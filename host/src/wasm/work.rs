@@ -51,10 +51,17 @@ impl<Q: Question> Job<Q> {
     fn run_batch(&self) -> bool {
         let Some((questions, range, text)) = self.take() else { return false };
         let ask = || questions.ask(&self.program, range.clone(), &text);
-        if catch_unwind(AssertUnwindSafe(ask)).is_err() {
-            questions.fail(range, "the server failed while it asked the node; its log says more");
-        }
+        let outcome = catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
+            let message = "the server failed while it asked the node; its log says more";
+            questions.fail(range.clone(), message);
+            Err(message.to_owned())
+        });
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(message) = outcome {
+            questions.fail(state.next..questions.len(), &message);
+            state.next = questions.len();
+            self.taken.store(true, Ordering::Relaxed);
+        }
         state.running -= 1;
         let finished = state.running == 0 && state.next >= questions.len();
         if let Some(done) = state.done.take_if(|_| finished) {

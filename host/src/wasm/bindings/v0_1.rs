@@ -27,6 +27,7 @@ enum Kind {
 #[derive(ComponentType, Lift, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "made from what guests send, by code the compiler does not follow")]
 enum Level {
     #[component(name = "debug")]
     Debug,
@@ -94,7 +95,7 @@ impl Exports {
         instance: &Instance,
         batch: &str,
     ) -> wasmtime::Result<Answers> {
-        let evaluate: TypedFunc<(&str,), (BatchAnswers,)> = instance.get_typed_func(&mut *store, &self.evaluate)?;
+        let evaluate: TypedFunc<(&str,), (BatchAnswers,)> = instance.get_typed_func(&mut *store, self.evaluate)?;
         let (answers,) = evaluate.call(store, (batch,))?;
         let failures = answers.failures.into_iter().map(|failure| (failure.row as usize, failure.message));
         Ok(Answers { values: answers.values, failures: failures.collect() })

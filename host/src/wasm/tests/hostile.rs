@@ -57,6 +57,18 @@ async fn an_endless_loop_meets_its_deadline() {
 }
 
 #[tokio::test]
+async fn one_that_hangs_on_every_row_is_given_up_soon() {
+    let mut bench =
+        Bench::new("probe.wasm", &map("(loop (br 0))", "[1]"), |spec| spec.deadline = Duration::from_millis(20));
+    let version = bench.loaded().await;
+    let rows: Vec<String> = (0..5_000).map(|row| row.to_string()).collect();
+    let since = std::time::Instant::now();
+    let answers = bench.ask(version, "{}", &rows.iter().map(|row| &**row).collect::<Vec<_>>()).await;
+    assert!(answers.iter().all(|answer| answer.as_ref().is_err_and(|message| message.contains("20 ms"))));
+    assert!(since.elapsed() < Duration::from_secs(10), "5,000 deadlines would be 100 s");
+}
+
+#[tokio::test]
 async fn endless_recursion_is_stopped() {
     let error = answer(map("(call $deep)", "[1]")).await;
     assert_eq!(error, Err("recursion too deep: the call stack is used up".into()));
@@ -73,7 +85,11 @@ async fn a_trap_is_that_rows_error() {
     let error = answer(map("unreachable", "[1]")).await;
     assert!(error.as_ref().is_err_and(|message| message.contains("unreachable")), "{error:?}");
     // Traps on any batch of more than a few bytes: rows alone are answered all the same.
-    let mut bench = Bench::new("probe.wasm", &map("(if (i32.gt_u (local.get $n) (i32.const 27)) (then unreachable))", "[1]"), |_| {});
+    let mut bench = Bench::new(
+        "probe.wasm",
+        &map("(if (i32.gt_u (local.get $n) (i32.const 27)) (then unreachable))", "[1]"),
+        |_| {},
+    );
     let version = bench.loaded().await;
     let long = format!("\"{}\"", "x".repeat(50));
     let answers = bench.ask(version, "{}", &["1", "2", &long, "3"]).await;

@@ -1,7 +1,7 @@
 //! Nodes end to end below the driver: files in, answers out.
 
-mod javascript;
 mod hostile;
+mod javascript;
 mod reload;
 mod rust;
 

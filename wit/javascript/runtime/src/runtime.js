@@ -3,7 +3,6 @@
 // One instance holds one node. Everything here runs in the same engine as the node's code, so nothing a node does is
 // trusted: whatever it returns is checked before it is written as JSON.
 
-import log from "sangre:node/log@0.1.0";
 import "./globals.js";
 import { describe } from "./errors.js";
 import { evaluateModule } from "./modules.js";

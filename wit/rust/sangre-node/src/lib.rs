@@ -28,7 +28,7 @@
 mod answer;
 mod finite;
 
-pub use sangre_node_macro::{keep, transform, reduce};
+pub use sangre_node_macro::{keep, reduce, transform};
 
 /// Arguments of any shape, for nodes that take few or none. A type of your own that serde can read says more.
 pub type Args = serde_json::Map<String, serde_json::Value>;

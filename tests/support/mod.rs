@@ -17,6 +17,8 @@ pub mod query_json;
 pub mod replay;
 pub mod schema_gen;
 pub mod server;
+pub mod type_matrix;
 pub mod watchdog;
 pub mod workload;
+pub mod world;
 pub mod writers;

@@ -237,9 +237,15 @@ impl Bench {
         );
         let (primary, replica) = (scalar(&self.sql, &all).await?, scalar(&self.target, &all).await?);
         if primary != replica {
-            let (ours, theirs) = (primary.lines(), replica.lines().collect::<Vec<_>>());
-            let missing: Vec<&str> = ours.filter(|line| !theirs.contains(line)).collect();
-            bail!("the replay leads elsewhere; missing or different there: {missing:#?}");
+            let lines = |text: &str, other: &str| -> Vec<String> {
+                let other: Vec<&str> = other.lines().collect();
+                text.lines().filter(|line| !other.contains(line)).map(str::to_owned).collect()
+            };
+            bail!(
+                "the replay leads elsewhere; only in the primary: {:#?}, only in the replica: {:#?}",
+                lines(&primary, &replica),
+                lines(&replica, &primary)
+            );
         }
         for subscription in &case.subscriptions {
             let here = evaluate(&self.sql, &subscription.sql).await?;

@@ -112,6 +112,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// What its server has logged.
+    pub fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.folder.join("log"))?)
+    }
+
     /// The URL of one of its databases.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)

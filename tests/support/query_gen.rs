@@ -27,7 +27,7 @@ pub struct QueryGen<'a> {
 pub fn rules(dice: &mut Dice, schema: &Schema) -> Vec<Rule> {
     let mut rules: Vec<Rule> = schema.tables.iter().map(|_| Rule::default()).collect();
     for (index, table) in schema.tables.iter().enumerate() {
-        if dice.chance(0.12) {
+        if dice.chance(0.08) {
             rules[index].conditions = QueryGen::new(dice, schema, &[]).conditions(table, false, 1);
         }
         if !table.key.is_empty() && dice.chance(0.15) {
@@ -97,7 +97,10 @@ impl<'a> QueryGen<'a> {
         let table = self.dice.between(0, tables - 1);
         let key = &self.schema.tables[table].key;
         let unique: Vec<usize> = self.schema.tables[table].unique.into_iter().collect();
-        let get = match self.dice.weighted(&[5, 5, 2]) {
+        // A pair of keys out of a large domain hardly ever exists.
+        let sparse = key.len() > 1 && self.schema.tables[table].partitions.is_none();
+        let get = match self.dice.weighted(&[5, 6, 2]) {
+            0 if sparse && self.dice.chance(0.7) => Vec::new(),
             0 => key.clone(),
             1 => Vec::new(),
             _ => unique,
@@ -124,7 +127,7 @@ impl<'a> QueryGen<'a> {
             children: Vec::new(),
             steps: Vec::new(),
         };
-        if self.dice.chance(if single { 0.1 } else { 0.5 }) {
+        if self.dice.chance(if single { 0.07 } else { 0.35 }) {
             level.conditions = self.conditions(table, true, 2);
         }
         if !single {
@@ -135,7 +138,7 @@ impl<'a> QueryGen<'a> {
                 level.steps = self.steps(table);
             } else if self.dice.chance(0.3) {
                 level.limit = Some(self.count());
-                level.offset = self.dice.chance(0.4).then(|| self.count());
+                level.offset = self.dice.chance(0.4).then(|| self.skip());
             }
         }
         let children =
@@ -161,7 +164,7 @@ impl<'a> QueryGen<'a> {
             .map(|_| match self.dice.weighted(&[3, 3, 1, 3]) {
                 0 => Step::Where(self.conditions(table, true, 1)),
                 1 => Step::OrderBy(self.order(table)),
-                2 => Step::Offset(self.count()),
+                2 => Step::Offset(self.skip()),
                 _ => Step::Limit(self.count()),
             })
             .collect()
@@ -257,7 +260,7 @@ impl<'a> QueryGen<'a> {
 
     /// One to three conditions that all must hold; `depth` more levels of `all`, `any` and `not` at most.
     pub fn conditions(&mut self, table: &Table, params: bool, depth: usize) -> Vec<Condition> {
-        (0..self.dice.weighted(&[0, 5, 2, 1])).map(|_| self.condition(table, params, depth, true)).collect()
+        (0..self.dice.weighted(&[0, 7, 2])).map(|_| self.condition(table, params, depth, true)).collect()
     }
 
     fn condition(&mut self, table: &Table, params: bool, depth: usize, top: bool) -> Condition {
@@ -299,7 +302,7 @@ impl<'a> QueryGen<'a> {
             }
             _ if self.dice.chance(0.25) => self.in_list(column, p),
             _ => {
-                let comparison = &COMPARISONS[self.dice.weighted(&[4, 2, 1, 2, 1, 2])];
+                let comparison = &COMPARISONS[self.dice.weighted(&[2, 3, 1, 2, 1, 2])];
                 Test::Compare(comparison, self.operand(column, p, !top))
             }
         }
@@ -310,7 +313,7 @@ impl<'a> QueryGen<'a> {
         let list = if column.kind != Kind::Mood && self.dice.chance(p) {
             List::Param(self.param(Some(column), Form::Array, column.kind, true))
         } else {
-            let values = self.dice.weighted(&[1, 3, 5, 3]);
+            let values = self.dice.weighted(&[1, 1, 3, 5, 5]);
             List::Constants((0..values).map(|_| column.constant(self.dice)).collect())
         };
         Test::In { negated, list }
@@ -335,8 +338,13 @@ impl<'a> QueryGen<'a> {
     fn count(&mut self) -> Operand {
         match self.dice.chance(0.2) {
             true => Operand::Param(self.param(None, Form::Count, Kind::Int4, true)),
-            false => Operand::Constant(count(self.dice.between(0, 5))),
+            false => Operand::Constant(count(self.dice.weighted(&[1, 3, 5, 5, 3, 3, 2]))),
         }
+    }
+
+    /// An offset: small, or nothing is left.
+    fn skip(&mut self) -> Operand {
+        if self.dice.chance(0.2) { self.count() } else { Operand::Constant(count(self.dice.between(0, 2))) }
     }
 
     fn param(&mut self, column: Option<&Column>, form: Form, kind: Kind, needed: bool) -> usize {

@@ -191,7 +191,7 @@ fn entity(dice: &mut Dice, name: &str, schema: &Schema) -> Table {
             0 => {}
             1 => {
                 let kind = *dice.pick(&[Kind::Text, Kind::Int4]);
-                table.unique = Some(table.add(dice, "email", kind, Some(40), false));
+                table.unique = Some(table.add(dice, "email", kind, Some(24), false));
                 table.identity = if dice.chance(0.8) { Identity::UniqueIndex } else { Identity::PrimaryKey };
             }
             _ => table.identity = Identity::Full,

@@ -73,6 +73,11 @@ impl Running {
 
     /// Waits for a line that says this, and gives it.
     pub async fn line(&mut self, wanted: &str) -> Result<String> {
+        self.line_within(wanted, START).await
+    }
+
+    /// The same with a patience of the caller's.
+    pub async fn line_within(&mut self, wanted: &str, patience: Duration) -> Result<String> {
         let mut log = self.log.clone();
         let found = async {
             loop {
@@ -84,7 +89,7 @@ impl Running {
                 }
             }
         };
-        match timeout(START, found).await {
+        match timeout(patience, found).await {
             Ok(Some(line)) => Ok(line),
             _ => bail!("{PROGRAM} did not print {wanted:?}; it printed:\n{}", self.log()),
         }

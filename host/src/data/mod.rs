@@ -5,17 +5,24 @@
 
 mod change;
 mod expr;
+mod json_read;
+mod json_write;
 mod key;
 mod list;
 mod lsn;
 mod number;
 mod row;
+mod scalar;
 mod schema;
 mod snapshot;
+mod time;
 mod value;
 
 pub use change::{Change, Commit};
-pub use expr::{Comparison, Expr, Field, Operand};
+pub use expr::{Comparison, Expr, Field, Operand, is_like_pattern};
+pub(crate) use json_read::{LoneSurrogates, read as read_json, read_number};
+pub use json_read::{MAX_DEPTH, ParseJsonError};
+pub use json_write::write_json_text;
 pub use key::{Key, KeyBuilder, KeyClass};
 pub use list::{Edit, ElementKey, List};
 pub use lsn::{Lsn, ParseLsnError};
@@ -23,4 +30,4 @@ pub use number::compare_numbers;
 pub use row::{LeafId, Row, RowId, TableId};
 pub use schema::{Column, ColumnType, Decode, Identity, Table};
 pub use snapshot::{ParseSnapshotError, Snapshot, Xid};
-pub use value::{Object, ParseJsonError, Shape, Value};
+pub use value::{Elements, Object, Shape, Value};

@@ -1,8 +1,15 @@
 //! JSON values: what columns decode to, what nodes answer, what documents are made of.
+//!
+//! Values are shared, never changed: a clone copies a pointer, and two documents that hold the same row hold the same
+//! memory. Equality looks at pointers first, so comparing two versions of a document costs what differs between them.
+//! `json_read` and `json_write` turn them from and into text.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
-use super::List;
+use super::json_write;
+use super::number::{IntText, compare_numbers};
+use super::{List, ParseJsonError, json_read};
 
 /// A JSON value that is cheap to clone and never changes.
 ///
@@ -32,37 +39,67 @@ pub struct Object {
 }
 
 /// Member names, in order, each once.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Shape {
     pub(super) names: Box<[Arc<str>]>,
+    /// Indexes of the names in the names' order, made when a shape with many names is first searched.
+    sorted: OnceLock<Box<[u32]>>,
 }
 
-/// The text is not JSON.
-#[derive(Debug, thiserror::Error)]
-#[error("not valid JSON: {0}")]
-pub struct ParseJsonError(#[from] serde_json::Error);
+/// Up to this many names, looking at each is faster than anything cleverer.
+const FEW_NAMES: usize = 16;
+
+impl PartialEq for Shape {
+    fn eq(&self, other: &Shape) -> bool {
+        self.names == other.names
+    }
+}
+
+impl Eq for Shape {}
 
 impl Shape {
     /// A shape of these names; a repeated one counts once.
     pub fn new(names: impl IntoIterator<Item = Arc<str>>) -> Arc<Self> {
-        let mut unique: Vec<Arc<str>> = Vec::new();
-        for name in names {
-            if !unique.contains(&name) {
-                unique.push(name);
-            }
+        let mut names: Vec<Arc<str>> = names.into_iter().collect();
+        if has_repeated(&names) {
+            let mut seen = std::collections::HashSet::new();
+            names.retain(|name| seen.insert(name.clone()));
         }
-        Arc::new(Shape { names: unique.into() })
+        Shape::of_unique(names)
+    }
+
+    fn of_unique(names: Vec<Arc<str>>) -> Arc<Self> {
+        Arc::new(Shape { names: names.into(), sorted: OnceLock::new() })
     }
 
     /// The index of `name`.
     pub fn index(&self, name: &str) -> Option<usize> {
-        self.names.iter().position(|have| &**have == name)
+        if self.names.len() <= FEW_NAMES {
+            return self.names.iter().position(|have| &**have == name);
+        }
+        let sorted = self.sorted.get_or_init(|| sorted_indexes(&self.names).into());
+        let found = sorted.binary_search_by(|&index| (*self.names[index as usize]).cmp(name));
+        found.ok().map(|at| sorted[at] as usize)
     }
 
     /// The names, in order.
     pub fn names(&self) -> &[Arc<str>] {
         &self.names
     }
+}
+
+fn sorted_indexes(names: &[Arc<str>]) -> Vec<u32> {
+    let count = u32::try_from(names.len()).expect("an object has fewer members than bytes of text, far below 4 G");
+    let mut indexes: Vec<u32> = (0..count).collect();
+    indexes.sort_unstable_by(|&a, &b| names[a as usize].cmp(&names[b as usize]));
+    indexes
+}
+
+fn has_repeated(names: &[Arc<str>]) -> bool {
+    if names.len() <= FEW_NAMES {
+        return names.iter().enumerate().any(|(index, name)| names[..index].contains(name));
+    }
+    sorted_indexes(names).windows(2).any(|pair| names[pair[0] as usize] == names[pair[1] as usize])
 }
 
 impl Object {
@@ -73,6 +110,25 @@ impl Object {
         Object { shape, values }
     }
 
+    /// An object of these names and values, which are as many; of a repeated name the last value counts.
+    pub(super) fn from_members(names: Vec<Arc<str>>, values: Vec<Value>) -> Self {
+        if !has_repeated(&names) {
+            return Object::new(Shape::of_unique(names), values);
+        }
+        let mut places: HashMap<Arc<str>, usize> = HashMap::new();
+        let (mut unique, mut last) = (Vec::new(), Vec::new());
+        for (name, value) in names.into_iter().zip(values) {
+            let place = *places.entry(name.clone()).or_insert(unique.len());
+            if place == unique.len() {
+                unique.push(name);
+                last.push(value);
+            } else {
+                last[place] = value;
+            }
+        }
+        Object::new(Shape::of_unique(unique), last)
+    }
+
     /// The names of the members.
     pub fn shape(&self) -> &Arc<Shape> {
         &self.shape
@@ -81,6 +137,11 @@ impl Object {
     /// The values, in the order of the shape's names.
     pub fn values(&self) -> &[Value] {
         &self.values
+    }
+
+    /// Names and values, in the order of the shape.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Value)> {
+        self.shape.names.iter().zip(self.values.iter())
     }
 
     /// The member called `name`.
@@ -94,15 +155,32 @@ impl Object {
     }
 }
 
+impl PartialEq for Object {
+    fn eq(&self, other: &Object) -> bool {
+        if self.is_same(other) {
+            return true;
+        }
+        if Arc::ptr_eq(&self.shape, &other.shape) || self.shape == other.shape {
+            return self.values == other.values;
+        }
+        self.values.len() == other.values.len()
+            && self.members().all(|(name, value)| other.get(name).is_some_and(|theirs| theirs == value))
+    }
+}
+
+/// Texts up to this length are compared by [`Value::is_same`]; longer ones only by their place in memory.
+const SHORT_TEXT: usize = 64;
+
 impl Value {
-    /// Reads JSON text. Of repeated members the last counts.
-    pub fn parse_json(_text: &str) -> Result<Value, ParseJsonError> {
-        unimplemented!()
+    /// Reads JSON text. Of repeated members the last counts; more than [`MAX_DEPTH`](super::MAX_DEPTH) levels are an
+    /// error.
+    pub fn parse_json(text: &str) -> Result<Value, ParseJsonError> {
+        json_read::read(text, json_read::LoneSurrogates::Refuse)
     }
 
     /// Appends the value's JSON text, without white space.
-    pub fn write_json(&self, _out: &mut String) {
-        unimplemented!()
+    pub fn write_json(&self, out: &mut String) {
+        json_write::write(self, out);
     }
 
     /// The value's JSON text, without white space.
@@ -114,22 +192,141 @@ impl Value {
 
     /// The text that Postgres gives for this value as `jsonb`: members sorted by length, then bytes; `": "` and `", "`.
     pub fn jsonb_text(&self) -> String {
-        unimplemented!()
+        let mut out = String::new();
+        json_write::write_jsonb(self, json_write::Numbers::AsWritten, &mut out);
+        out
     }
 
     /// An object of these members; of a repeated name the last value counts.
-    pub fn object(_members: impl IntoIterator<Item = (Arc<str>, Value)>) -> Value {
-        unimplemented!()
+    pub fn object(members: impl IntoIterator<Item = (Arc<str>, Value)>) -> Value {
+        let (names, values) = members.into_iter().unzip();
+        Value::Object(Object::from_members(names, values))
+    }
+
+    /// A plain array.
+    pub fn array(elements: impl IntoIterator<Item = Value>) -> Value {
+        Value::Array(elements.into_iter().collect())
+    }
+
+    /// Whether it is null.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// The elements of an array or a list, in order; `None` of anything else.
+    pub fn elements(&self) -> Option<Elements<'_>> {
+        match self {
+            Value::Array(elements) => Some(Elements::Array(elements.iter())),
+            Value::List(list) => Some(Elements::List(Box::new(values_of(list)))),
+            _ => None,
+        }
     }
 
     /// Whether both are the same in memory, or equal scalars: a cheap test that never says yes of different values.
-    pub fn is_same(&self, _other: &Value) -> bool {
-        unimplemented!()
+    pub fn is_same(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Number(a), Value::Number(b)) | (Value::Text(a), Value::Text(b)) => {
+                Arc::ptr_eq(a, b) || (a.len() <= SHORT_TEXT && a == b)
+            }
+            (Value::Array(a), Value::Array(b)) => Arc::ptr_eq(a, b),
+            (Value::Object(a), Value::Object(b)) => a.is_same(b),
+            (Value::List(a), Value::List(b)) => is_same_list(a, b),
+            _ => false,
+        }
     }
 }
 
-impl PartialEq for Value {
-    fn eq(&self, _other: &Value) -> bool {
-        unimplemented!()
+/// Iterates over the elements of an array or a list: see [`Value::elements`].
+pub enum Elements<'a> {
+    Array(std::slice::Iter<'a, Value>),
+    List(Box<dyn Iterator<Item = &'a Value> + 'a>),
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = &'a Value;
+
+    fn next(&mut self) -> Option<&'a Value> {
+        match self {
+            Elements::Array(elements) => elements.next(),
+            Elements::List(elements) => elements.next(),
+        }
     }
 }
+
+fn values_of(list: &List<Value>) -> impl Iterator<Item = &Value> {
+    list.iter().map(|(_, value)| value)
+}
+
+fn is_same_list(a: &List<Value>, b: &List<Value>) -> bool {
+    a.is_same(b)
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b,
+            (Value::Number(a), Value::Number(b)) => Arc::ptr_eq(a, b) || a == b || compare_numbers(a, b).is_eq(),
+            (Value::Int(int), Value::Number(number)) | (Value::Number(number), Value::Int(int)) => {
+                compare_numbers(IntText::new(*int).as_str(), number).is_eq()
+            }
+            (Value::Text(a), Value::Text(b)) => Arc::ptr_eq(a, b) || a == b,
+            (Value::Object(a), Value::Object(b)) => a == b,
+            (Value::Array(a), Value::Array(b)) => Arc::ptr_eq(a, b) || a == b,
+            (Value::List(a), Value::List(b)) if is_same_list(a, b) => true,
+            _ => match (self.elements(), other.elements()) {
+                (Some(a), Some(b)) => a.eq(b),
+                _ => false,
+            },
+        }
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Value::Bool(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Value::Int(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::Text(text.into())
+    }
+}
+
+impl From<Arc<str>> for Value {
+    fn from(text: Arc<str>) -> Self {
+        Value::Text(text)
+    }
+}
+
+impl From<Vec<Value>> for Value {
+    fn from(elements: Vec<Value>) -> Self {
+        Value::Array(elements.into())
+    }
+}
+
+impl From<Object> for Value {
+    fn from(object: Object) -> Self {
+        Value::Object(object)
+    }
+}
+
+#[cfg(test)]
+mod tests;

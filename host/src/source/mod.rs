@@ -1,1 +1,4 @@
 //! source.
+
+pub mod decode;
+pub mod pgoutput;

@@ -1,0 +1,197 @@
+//! Writes a [`Value`] as JSON text, and as the text Postgres gives for `jsonb`; and the traffic with serde.
+
+use std::cmp::Ordering;
+
+use serde::ser::{Error as _, SerializeMap, SerializeSeq};
+
+use super::number::{IntText, canonical_text, numeric_text};
+use super::value::{Object, Value};
+
+/// Appends JSON text without white space.
+pub(super) fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Int(int) => out.push_str(IntText::new(*int).as_str()),
+        Value::Number(number) => out.push_str(number),
+        Value::Text(text) => write_json_text(text, out),
+        Value::Object(object) => {
+            out.push('{');
+            for (index, (name, value)) in object.members().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_json_text(name, out);
+                out.push(':');
+                write(value, out);
+            }
+            out.push('}');
+        }
+        Value::Array(_) | Value::List(_) => {
+            out.push('[');
+            for (index, element) in value.elements().into_iter().flatten().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write(element, out);
+            }
+            out.push(']');
+        }
+    }
+}
+
+/// How numbers are written by [`write_jsonb`].
+#[derive(Clone, Copy)]
+pub(super) enum Numbers {
+    /// As `numeric`: with as many digits after the point as were written.
+    AsWritten,
+    /// Equal numbers alike: without zeros at the end.
+    Canonical,
+}
+
+/// Appends the text Postgres gives for this value as `jsonb`.
+pub(super) fn write_jsonb(value: &Value, numbers: Numbers, out: &mut String) {
+    match value {
+        Value::Number(number) => match numbers {
+            Numbers::AsWritten => out.push_str(numeric_text(number).as_deref().unwrap_or(number)),
+            Numbers::Canonical => out.push_str(&canonical_text(number)),
+        },
+        Value::Object(object) => {
+            let mut members: Vec<_> = object.members().collect();
+            members.sort_unstable_by(|a, b| jsonb_name_order(a.0, b.0));
+            out.push('{');
+            for (index, (name, value)) in members.into_iter().enumerate() {
+                if index > 0 {
+                    out.push_str(", ");
+                }
+                write_json_text(name, out);
+                out.push_str(": ");
+                write_jsonb(value, numbers, out);
+            }
+            out.push('}');
+        }
+        Value::Array(_) | Value::List(_) => {
+            out.push('[');
+            for (index, element) in value.elements().into_iter().flatten().enumerate() {
+                if index > 0 {
+                    out.push_str(", ");
+                }
+                write_jsonb(element, numbers, out);
+            }
+            out.push(']');
+        }
+        Value::Null | Value::Bool(_) | Value::Int(_) | Value::Text(_) => write(value, out),
+    }
+}
+
+/// Shorter names first, then by bytes (Postgres, `lengthCompareJsonbString`).
+fn jsonb_name_order(a: &str, b: &str) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+/// Appends `text` as a JSON string, quoted and escaped.
+pub fn write_json_text(text: &str, out: &mut String) {
+    out.reserve(text.len() + 2);
+    out.push('"');
+    let mut start = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let escape = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            0x20.. => continue,
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0x08 => "\\b",
+            0x0C => "\\f",
+            _ => "\\u00",
+        };
+        out.push_str(&text[start..at]);
+        out.push_str(escape);
+        if escape == "\\u00" {
+            const HEX: &[u8; 16] = b"0123456789abcdef";
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+        start = at + 1;
+    }
+    out.push_str(&text[start..]);
+    out.push('"');
+}
+
+impl serde::Serialize for Value {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::Int(value) => serializer.serialize_i64(*value),
+            // serde_json hands its own numbers through unchanged.
+            Value::Number(text) => text.parse::<serde_json::Number>().map_err(S::Error::custom)?.serialize(serializer),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::Object(object) => object.serialize(serializer),
+            Value::Array(_) | Value::List(_) => {
+                let mut seq = serializer.serialize_seq(None)?;
+                for element in self.elements().into_iter().flatten() {
+                    seq.serialize_element(element)?;
+                }
+                seq.end()
+            }
+        }
+    }
+}
+
+impl serde::Serialize for Object {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.values().len()))?;
+        for (name, value) in self.members() {
+            map.serialize_entry(&**name, value)?;
+        }
+        map.end()
+    }
+}
+
+impl From<serde_json::Value> for Value {
+    fn from(value: serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        match value {
+            Json::Null => Value::Null,
+            Json::Bool(value) => Value::Bool(value),
+            Json::Number(number) => {
+                let text = number.to_string();
+                super::json_read::read_number(&text).unwrap_or_else(|| Value::Number(text.into()))
+            }
+            Json::String(text) => Value::Text(text.into()),
+            Json::Array(elements) => Value::array(elements.into_iter().map(Value::from)),
+            Json::Object(members) => {
+                Value::object(members.into_iter().map(|(name, value)| (name.into(), value.into())))
+            }
+        }
+    }
+}
+
+impl From<&Value> for serde_json::Value {
+    fn from(value: &Value) -> Self {
+        use serde_json::Value as Json;
+        match value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Int(value) => Json::from(*value),
+            // A `Number` always holds a number's text; were it otherwise, its text would still be the best answer.
+            Value::Number(text) => text.parse().map_or_else(|_| Json::String(text.to_string()), Json::Number),
+            Value::Text(text) => Json::String(text.to_string()),
+            Value::Object(object) => {
+                Json::Object(object.members().map(|(name, value)| (name.to_string(), value.into())).collect())
+            }
+            Value::Array(_) | Value::List(_) => {
+                Json::Array(value.elements().into_iter().flatten().map(Json::from).collect())
+            }
+        }
+    }
+}
+
+impl From<Value> for serde_json::Value {
+    fn from(value: Value) -> Self {
+        (&value).into()
+    }
+}

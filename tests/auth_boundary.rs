@@ -64,8 +64,13 @@ async fn a_foreign_page_is_refused() -> Result<()> {
         let headers = [("Origin", origin)];
         let answer = http::get(address, "/users/1", &headers).await?;
         assert_eq!(answer.status, 403, "{origin}");
-        assert!(!answer.text().contains("Ada") && !answer.headers.contains_key("access-control-allow-origin"), "{origin}");
-        assert!(Events::open(address, "/users/1", &headers).await.is_err_and(|error| error.to_string().starts_with("403")));
+        assert!(
+            !answer.text().contains("Ada") && !answer.headers.contains_key("access-control-allow-origin"),
+            "{origin}"
+        );
+        assert!(
+            Events::open(address, "/users/1", &headers).await.is_err_and(|error| error.to_string().starts_with("403"))
+        );
         // A WebSocket is under no CORS, so this one is not even accepted.
         let refused = web_socket(address, "/users/1", &headers).await.expect_err("refused").to_string();
         assert!(refused.contains("403"), "{origin}: {refused}");
@@ -87,7 +92,9 @@ async fn origins_are_let_in_by_name() -> Result<()> {
     let mut settings = config(&world.database.url, queries());
     settings["origins"] = json!(["https://app.example.com"]);
     let server = crate::support::server::Server::start(&settings).await?;
-    for (origin, status) in [("https://app.example.com", 200), ("http://app.example.com", 403), ("https://app.example.com:444", 403)] {
+    for (origin, status) in
+        [("https://app.example.com", 200), ("http://app.example.com", 403), ("https://app.example.com:444", 403)]
+    {
         assert_eq!(http::get(&server.address, "/users/1", &[("Origin", origin)]).await?.status, status, "{origin}");
     }
     Ok(())
@@ -137,7 +144,9 @@ async fn rules_of_a_table_hold_wherever_it_is_used() -> Result<()> {
     let mut client = Client::web_socket(&server.address, "/followeds/1").await?;
     let mut held = Document::default();
     held.apply(&client.patch().await?)?;
-    world.run("begin; update users set name = 'Dora' where id = 3; update users set name = 'Cleo' where id = 2; commit").await?;
+    world
+        .run("begin; update users set name = 'Dora' where id = 3; update users set name = 'Cleo' where id = 2; commit")
+        .await?;
     client.until(&mut held, |value| value["followeds"][0]["name"] == "Dora").await?;
     assert_eq!(held.value["followeds"].as_array().map(Vec::len), Some(1));
 

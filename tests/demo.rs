@@ -32,7 +32,11 @@ fn parent(id: u32) -> Option<u32> {
 /// The folder of the demo's Postgres: its watchdog, a child of the demo, has it among its arguments.
 fn folder_of(demo: u32) -> Option<PathBuf> {
     let children = processes().into_iter().filter(|&id| parent(id) == Some(demo));
-    children.flat_map(arguments).map(PathBuf::from).filter(|path| path.is_absolute() && path.join("data").is_dir()).next()
+    children
+        .flat_map(arguments)
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute() && path.join("data").is_dir())
+        .next()
 }
 
 /// Processes that work in a folder or were started with it.
@@ -96,7 +100,8 @@ async fn the_demo_is_live_and_leaves_nothing() -> Result<()> {
     for (client, held) in &mut documents {
         client
             .until(held, |value| {
-                let ids: Vec<&Value> = value["followeds"].as_array().into_iter().flatten().map(|user| &user["id"]).collect();
+                let ids: Vec<&Value> =
+                    value["followeds"].as_array().into_iter().flatten().map(|user| &user["id"]).collect();
                 !ids.contains(&&friend) && ids.contains(&&json!(12))
             })
             .await?;

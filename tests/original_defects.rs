@@ -53,7 +53,8 @@ async fn any_revision_can_be_resumed() -> Result<()> {
     for number in [0, 1, 5, 19, 20, 21, 40, 59] {
         let mut document = past[number].clone();
         let revision = document.revision.clone();
-        let mut back = Client::open(&world.server.address, "/followeds/1", Transport::WebSocket, revision.as_deref()).await?;
+        let mut back =
+            Client::open(&world.server.address, "/followeds/1", Transport::WebSocket, revision.as_deref()).await?;
         let message = back.patch().await?;
         assert_eq!(message["from"], json!(revision), "revision number {number}");
         document.apply(&message)?;

@@ -49,7 +49,8 @@ async fn tables_that_cannot_be_followed() -> Result<()> {
     ] {
         refused(&checked(all_of(table)), words).await?;
     }
-    refused(&checked(json!({ "route": "/q", "from": "durations", "order_by": ["length"] })), &["length", "interval"]).await?;
+    refused(&checked(json!({ "route": "/q", "from": "durations", "order_by": ["length"] })), &["length", "interval"])
+        .await?;
     refused(&checked(json!({ "route": "/q", "from": "users", "where": { "nam": "x" } })), &["nam", "name"]).await?;
     refused(&checked(json!({ "route": "/q", "from": "users", "where": { "id": "x" } })), &["id"]).await?;
     refused(&checked(json!({ "route": "/q", "from": "users", "get": { "name": "x" } })), &["name"]).await?;
@@ -58,7 +59,11 @@ async fn tables_that_cannot_be_followed() -> Result<()> {
         &["user_id", "followed_id"],
     )
     .await?;
-    refused(&checked(json!({ "route": "/q", "from": "users", "with": { "p": { "from": "places" } } })), &["users", "places"]).await?;
+    refused(
+        &checked(json!({ "route": "/q", "from": "users", "with": { "p": { "from": "places" } } })),
+        &["users", "places"],
+    )
+    .await?;
     refused(
         &checked(json!({ "route": "/q", "from": "users", "limit": 1, "steps": [{ "where": { "id": 1 } }] })),
         &["limit"],
@@ -94,7 +99,8 @@ async fn what_is_not_built_yet_is_refused_by_name() -> Result<()> {
 #[tokio::test]
 async fn a_broken_query_breaks_no_other() -> Result<()> {
     let (database, sql) = world::create(postgres::shared()).await?;
-    sql.batch_execute("create table secrets (id int4 primary key); alter table secrets enable row level security").await?;
+    sql.batch_execute("create table secrets (id int4 primary key); alter table secrets enable row level security")
+        .await?;
     let queries = json!({ "user": { "route": "/users/{id}", "from": "users", "get": { "id": "$id" } }, "secret": all_of("secrets") });
     let settings = config(&database.url, queries);
     let server = Server::start(&settings).await?;
@@ -131,7 +137,8 @@ async fn a_database_without_logical_replication_is_named() -> Result<()> {
 async fn missing_rights_are_named_with_the_remedy() -> Result<()> {
     let (database, sql) = world::create(postgres::shared()).await?;
     let role = format!("visitor_{}", database.name);
-    sql.batch_execute(&format!("create role {role} login; grant select on all tables in schema public to {role}")).await?;
+    sql.batch_execute(&format!("create role {role} login; grant select on all tables in schema public to {role}"))
+        .await?;
     let url = database.url.replace("postgres@", &format!("{role}@"));
     let (status, text) = verdict("serve", &config(&url, world::queries())).await?;
     assert_eq!(status.code(), Some(1), "{text}");

@@ -65,7 +65,9 @@ impl Scripted {
 /// Whether each place has this score.
 fn scores(value: &Value, score: impl Fn(i64) -> i64) -> bool {
     let rating = |place: &Value| place["rating"].as_i64().unwrap_or_default();
-    value.as_array().is_some_and(|places| places.iter().all(|place| place["score"].as_i64() == Some(score(rating(place)))))
+    value
+        .as_array()
+        .is_some_and(|places| places.iter().all(|place| place["score"].as_i64() == Some(score(rating(place)))))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,7 +78,10 @@ async fn an_edit_is_one_patch_of_what_it_changes() -> Result<()> {
     held.apply(&client.patch().await?)?;
     assert!(scores(&held.value, |rating| rating * 10), "{}", held.value);
 
-    fs::write(scripted.file(), "export function transform(place) { return place.rating * 10 + (place.rating == 5 ? 1 : 0); }")?;
+    fs::write(
+        scripted.file(),
+        "export function transform(place) { return place.rating * 10 + (place.rating == 5 ? 1 : 0); }",
+    )?;
     let message = client.patch().await?;
     assert_eq!(message["patch"].as_array().map(Vec::len), Some(1), "only one place changes: {message}");
     held.apply(&message)?;
@@ -103,7 +108,12 @@ async fn a_bad_edit_leaves_the_old_running_and_says_why() -> Result<()> {
     let mut held = Document::default();
     held.apply(&client.patch().await?)?;
     assert!(scripted.node().await?["error"].is_null());
-    for bad in ["export function transform(place) { return place.rating * ; }", "", "export const x = 1;", "throw new Error('no')"] {
+    for bad in [
+        "export function transform(place) { return place.rating * ; }",
+        "",
+        "export const x = 1;",
+        "throw new Error('no')",
+    ] {
         fs::write(scripted.file(), bad)?;
         let node = scripted.node_until(|node| !node["error"].is_null()).await?;
         assert!(!node["error"].to_string().is_empty());
@@ -138,7 +148,9 @@ async fn a_failing_row_is_left_out_and_others_stay() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_never_ends_stops_only_its_own_documents() -> Result<()> {
-    let scripted = Scripted::start("export function transform(place) { while (place.id == 11); return place.rating * 10; }").await?;
+    let scripted =
+        Scripted::start("export function transform(place) { while (place.id == 11); return place.rating * 10; }")
+            .await?;
     let mut plain = Client::web_socket(&scripted.server.address, "/plain").await?;
     let mut client = Client::web_socket(&scripted.server.address, "/places").await?;
     plain.patch().await?;

@@ -28,7 +28,11 @@ async fn a_client_that_comes_back_gets_what_it_missed() -> Result<()> {
         held.apply(&keeper.patch().await?)?;
         for round in 0..5 {
             let back = held.revision.clone();
-            world.run(&format!("update users set name = 'Bob {round}' where id = 2; delete from users_places where place_id = 10")).await?;
+            world
+                .run(&format!(
+                    "update users set name = 'Bob {round}' where id = 2; delete from users_places where place_id = 10"
+                ))
+                .await?;
             world.run("insert into users_places values (2, 10), (3, 10)").await?;
             let expected = world.get("/followeds/1").await?;
             let mut client = Client::open(&world.server.address, "/followeds/1", transport, back.as_deref()).await?;

@@ -203,7 +203,8 @@ async fn formats_are_chosen_by_the_client() -> Result<()> {
 async fn after_waits_for_a_commit() -> Result<()> {
     let world = World::start().await?;
     for number in 0..20 {
-        let insert = format!("insert into users values ({0}, 'n', 'e') returning pg_current_xact_id()::text", 100 + number);
+        let insert =
+            format!("insert into users values ({0}, 'n', 'e') returning pg_current_xact_id()::text", 100 + number);
         let xid = scalar(&world.sql, &insert).await?;
         let path = with_query(&format!("/users/{}", 100 + number), "after", &format!("xid:{xid}"));
         assert_eq!(world.server.get(&path).await?.json()?["name"], "n");

@@ -58,12 +58,18 @@ impl Table {
         let column = at.split('/').nth(2).and_then(|name| name.strip_prefix('c')?.parse::<usize>().ok());
         let ty = column.and_then(|column| self.cases.get(column)).map_or("?", |(ty, _)| ty);
         let pointer = at.split(' ').next().unwrap_or_default();
-        let show = |value: &Value| value.pointer(pointer).unwrap_or(&Value::Null).to_string().chars().take(300).collect::<String>();
+        let show = |value: &Value| {
+            value.pointer(pointer).unwrap_or(&Value::Null).to_string().chars().take(300).collect::<String>()
+        };
         anyhow::bail!("{ty} by {how} at {at}: expected {}, got {}", show(&expected), show(got))
     }
 
     async fn expected(&self, sql: &Client) -> Result<Value> {
-        evaluate(sql, &format!("select coalesce(jsonb_agg(to_jsonb(t) order by id), '[]') from public.t{} t", self.number)).await
+        evaluate(
+            sql,
+            &format!("select coalesce(jsonb_agg(to_jsonb(t) order by id), '[]') from public.t{} t", self.number),
+        )
+        .await
     }
 }
 

@@ -14,6 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::document::Document;
 use super::http::{Events, PATIENCE};
+use super::json::parse;
 use super::query_gen::percent;
 
 /// How a document travels.
@@ -77,7 +78,7 @@ impl Client {
             Connection::WebSocket(stream) => loop {
                 match stream.next().await {
                     None => return Ok(Said::Closed(None)),
-                    Some(Ok(Message::Text(text))) => return sort(serde_json::from_str(&text)?),
+                    Some(Ok(Message::Text(text))) => return sort(parse(&text)?),
                     Some(Ok(Message::Close(frame))) => return Ok(Said::Closed(frame.map(|frame| frame.code.into()))),
                     Some(Ok(Message::Binary(_))) => bail!("a binary frame"),
                     Some(Ok(_)) => {}
@@ -88,7 +89,7 @@ impl Client {
             },
             Connection::Sse(events) => {
                 let Some(event) = events.next().await? else { return Ok(Said::Closed(None)) };
-                let message: Value = serde_json::from_str(&event.data).with_context(|| format!("{event:?}"))?;
+                let message: Value = parse(&event.data).with_context(|| format!("{event:?}"))?;
                 let said = sort(message)?;
                 let name = match &said {
                     Said::Patch(message) => {

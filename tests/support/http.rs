@@ -28,7 +28,8 @@ impl Response {
     }
 
     pub fn json(&self) -> Result<Value> {
-        serde_json::from_slice(&self.body).with_context(|| format!("{} {:?}", self.status, self.text()))
+        super::json::parse(std::str::from_utf8(&self.body)?)
+            .with_context(|| format!("{} {:?}", self.status, self.text()))
     }
 
     /// The value of a header; empty without one.

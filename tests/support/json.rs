@@ -1,6 +1,17 @@
 //! Equality of JSON values as the interface means it: numbers by their exact value, members in any order.
 
+use anyhow::{Context, Result};
+use serde::Deserialize;
 use serde_json::{Number, Value};
+
+/// Reads JSON of any depth.
+pub fn parse(text: &str) -> Result<Value> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.disable_recursion_limit();
+    let value = Value::deserialize(&mut reader).with_context(|| text.chars().take(200).collect::<String>())?;
+    reader.end()?;
+    Ok(value)
+}
 
 /// Whether both are the same JSON value.
 pub fn same(a: &Value, b: &Value) -> bool {

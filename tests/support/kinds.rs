@@ -163,12 +163,6 @@ impl Kind {
         };
         Literal { sql: format!("{}::{}", quote(text), self.sql()), json: escape_dollar(json), text: text.to_owned() }
     }
-
-    /// An array constant of these values, for `in`.
-    pub fn list(self, values: &[Literal]) -> String {
-        let items: Vec<&str> = values.iter().map(|value| value.sql.as_str()).collect();
-        format!("array[{}]::{}[]", items.join(", "), self.sql())
-    }
 }
 
 /// A text constant in SQL; the `E` form, so that it means the same whatever the session says about backslashes.

@@ -19,7 +19,7 @@ use super::case::{Case, Subscription};
 use super::document::{Document, lsn_of};
 use super::follower::{self, Track};
 use super::http;
-use super::json::{difference, same};
+use super::json::{difference, parse, same};
 use super::postgres::{Cluster, Database};
 use super::replay::{self, Commit, Replay};
 use super::server::{Server, config};
@@ -285,7 +285,7 @@ pub async fn scalar(client: &Client, sql: &str) -> Result<String> {
 
 /// A document as SQL gives it.
 pub async fn evaluate(client: &Client, sql: &str) -> Result<Value> {
-    Ok(serde_json::from_str(&scalar(client, sql).await?)?)
+    parse(&scalar(client, sql).await?)
 }
 
 /// Writes a failing case where it can be run again from; gives the file.

@@ -1,7 +1,7 @@
 //! The built binary, started and stopped from outside.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -200,11 +200,6 @@ impl Server {
 
     pub async fn get(&self, path: &str) -> Result<Response> {
         http::get(&self.address, path, &[]).await
-    }
-
-    /// The folder of `sangre.yaml`.
-    pub fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
     }
 
     /// Replaces the configuration file in one step.

@@ -160,12 +160,8 @@ impl Server {
     async fn run(folder: &Path) -> Result<(Running, String, String)> {
         let mut running = Running::start(&["serve", "-c", "sangre.yaml"], folder)?;
         let line = running.line("listening on http://").await?;
-        let address = |after: &str| -> Result<String> {
-            let rest = line.split(after).nth(1).with_context(|| line.clone())?;
-            let ends = |c: char| !(c.is_ascii_alphanumeric() || ".:[]".contains(c));
-            Ok(rest.split(ends).next().unwrap_or_default().trim_end_matches('.').to_owned())
-        };
-        let (clients, admin) = (address("listening on http://")?, address("admin on http://")?);
+        let clients = address(&line, "listening on http://")?;
+        let admin = address(&line, "admin on http://")?;
         Ok((running, clients, admin))
     }
 
@@ -212,6 +208,13 @@ impl Server {
         self.running.signal("INT").await?;
         self.running.ended().await
     }
+}
+
+/// The host and port that follow these words in a line of the log.
+fn address(line: &str, after: &str) -> Result<String> {
+    let rest = line.split(after).nth(1).with_context(|| format!("{after:?} is not in {line:?}"))?;
+    let ends = |c: char| !(c.is_ascii_alphanumeric() || ".:[]".contains(c));
+    Ok(rest.split(ends).next().unwrap_or_default().to_owned())
 }
 
 fn write_config(folder: &Path, config: &Value) -> Result<()> {

@@ -32,11 +32,7 @@ fn parent(id: u32) -> Option<u32> {
 /// The folder of the demo's Postgres: its watchdog, a child of the demo, has it among its arguments.
 fn folder_of(demo: u32) -> Option<PathBuf> {
     let children = processes().into_iter().filter(|&id| parent(id) == Some(demo));
-    children
-        .flat_map(arguments)
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute() && path.join("data").is_dir())
-        .next()
+    children.flat_map(arguments).map(PathBuf::from).find(|path| path.is_absolute() && path.join("data").is_dir())
 }
 
 /// Processes that work in a folder or were started with it.

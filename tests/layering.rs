@@ -138,8 +138,8 @@ fn layers_use_only_what_is_below_them() {
         }
         for used in source.uses() {
             let own = used.split("::").next() == Some(layer.as_str());
-            let fits = |name: &&str| used == **name || used.starts_with(&format!("{name}::"));
-            if !own && !allowed.iter().any(|name| fits(&name)) {
+            let fits = |name: &&str| used == *name || used.starts_with(&format!("{name}::"));
+            if !own && !allowed.iter().any(fits) {
                 offences.push(format!("{}: crate::{used}", source.path.display()));
             }
         }

@@ -86,14 +86,12 @@ impl Kind {
     pub fn value(self, dice: &mut Dice) -> Literal {
         let edge = dice.chance(EDGE);
         match self {
-            Kind::Numeric if edge => self.literal(*dice.pick(&["NaN", "123456789012345678901234567890.5", "1e-20"])),
-            Kind::Float8 if edge => self.literal(*dice.pick(&["NaN", "Infinity", "-Infinity", "-0", "5e-324"])),
-            Kind::Timestamptz if edge => {
-                self.literal(*dice.pick(&["infinity", "-infinity", "0044-03-15 12:00:00+00 BC"]))
-            }
+            Kind::Numeric if edge => self.one_of(dice, &["NaN", "123456789012345678901234567890.5", "1e-20"]),
+            Kind::Float8 if edge => self.one_of(dice, &["NaN", "Infinity", "-Infinity", "-0", "5e-324"]),
+            Kind::Timestamptz if edge => self.one_of(dice, &["infinity", "-infinity", "0044-03-15 12:00:00+00 BC"]),
             Kind::Text if edge => {
                 let long = format!("long {}", "αβγ ".repeat(dice.between(1, 40)));
-                self.literal(*dice.pick(&["", "\\", "'\"\n\t\u{1}", "😀", long.as_str()]))
+                self.one_of(dice, &["", "\\", "'\"\n\t\u{1}", "😀", long.as_str()])
             }
             _ => self.constant(dice),
         }
@@ -103,41 +101,52 @@ impl Kind {
     pub fn constant(self, dice: &mut Dice) -> Literal {
         let edge = dice.chance(EDGE);
         match self {
-            Kind::Int4 if edge => self.literal(*dice.pick(&["-2147483648", "2147483647"])),
-            Kind::Int8 if edge => self.literal(*dice.pick(&["9007199254740993", "-9223372036854775808"])),
+            Kind::Int4 if edge => self.one_of(dice, &["-2147483648", "2147483647"]),
+            Kind::Int8 if edge => self.one_of(dice, &["9007199254740993", "-9223372036854775808"]),
             Kind::Int4 | Kind::Int8 => self.literal(&(dice.between(0, 9) as i64 - 1).to_string()),
             Kind::Numeric => {
-                self.literal(*dice.pick(&["0", "1", "1.0", "1.50", "1.5", "-2.25", "3", "100000000000000000000"]))
+                self.one_of(dice, &["0", "1", "1.0", "1.50", "1.5", "-2.25", "3", "100000000000000000000"])
             }
-            Kind::Float8 => self.literal(*dice.pick(&["0", "1.5", "-2.25", "0.1", "1e300", "3"])),
+            Kind::Float8 => self.one_of(dice, &["0", "1.5", "-2.25", "0.1", "1e300", "3"]),
             Kind::Text => {
-                self.literal(*dice.pick(&["a", "b", "B", "ab", "Zoë", "é", "z", "a_b", "50%", "$5", "O'Hara", "Ünder"]))
+                self.one_of(dice, &["a", "b", "B", "ab", "Zoë", "é", "z", "a_b", "50%", "$5", "O'Hara", "Ünder"])
             }
             Kind::Blob => {
                 let seed = dice.between(0, 3);
                 self.literal(&format!("{seed}{}", "0123456789abcdef".repeat(150 + seed)))
             }
-            Kind::Bool => self.literal(*dice.pick(&["true", "false"])),
-            Kind::Timestamptz => self.literal(*dice.pick(&[
-                "2024-02-29T12:00:00+00:00",
-                "2024-02-29T12:00:00.123456+00:00",
-                "1999-12-31T23:59:59+00:00",
-                "2038-01-19T03:14:08+00:00",
-            ])),
+            Kind::Bool => self.one_of(dice, &["true", "false"]),
+            Kind::Timestamptz => self.one_of(
+                dice,
+                &[
+                    "2024-02-29T12:00:00+00:00",
+                    "2024-02-29T12:00:00.123456+00:00",
+                    "1999-12-31T23:59:59+00:00",
+                    "2038-01-19T03:14:08+00:00",
+                ],
+            ),
             Kind::Uuid => self.literal(&format!("6ba7b810-9dad-41d1-80b4-0000000000{:02x}", dice.between(0, 9) * 25)),
-            Kind::Mood => self.literal(*dice.pick(&["sad", "ok", "happy"])),
-            Kind::Jsonb => self.literal(*dice.pick(&[
-                r#"{"a":1}"#,
-                r#"{"a":1.0,"b":[1,"x",null]}"#,
-                r#"{"b":[1]}"#,
-                "[1,2]",
-                "{}",
-                r#""a""#,
-                "12345678901234567890.10",
-            ])),
-            Kind::Int4Array => self.literal(*dice.pick(&["{}", "{1}", "{1,2}", "{2,1,2}", "{7}"])),
-            Kind::TextArray => self.literal(*dice.pick(&["{}", "{a}", "{a,b}", r#"{"a b","\"q\""}"#, "{é}"])),
+            Kind::Mood => self.one_of(dice, &["sad", "ok", "happy"]),
+            Kind::Jsonb => self.one_of(
+                dice,
+                &[
+                    r#"{"a":1}"#,
+                    r#"{"a":1.0,"b":[1,"x",null]}"#,
+                    r#"{"b":[1]}"#,
+                    "[1,2]",
+                    "{}",
+                    r#""a""#,
+                    "12345678901234567890.10",
+                ],
+            ),
+            Kind::Int4Array => self.one_of(dice, &["{}", "{1}", "{1,2}", "{2,1,2}", "{7}"]),
+            Kind::TextArray => self.one_of(dice, &["{}", "{a}", "{a,b}", r#"{"a b","\"q\""}"#, "{é}"]),
         }
+    }
+
+    /// The literal of one of these texts.
+    fn one_of(self, dice: &mut Dice, texts: &[&str]) -> Literal {
+        self.literal(texts[dice.between(0, texts.len() - 1)])
     }
 
     /// The value number `n` of a key's domain.

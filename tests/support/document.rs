@@ -46,13 +46,31 @@ impl Document {
         ensure!(!fresh || whole, "from is null, but the patch does not replace the whole document");
         patch.iter().try_for_each(check_operation)?;
         let mut next = if fresh { Value::Null } else { self.value.clone() };
-        let operations: json_patch::Patch = serde_json::from_value(message["patch"].clone())?;
+        let operations = patch.iter().map(operation).collect::<Result<Vec<_>>>()?;
         json_patch::patch(&mut next, &operations)?;
         ensure!(fresh || !same(&next, &self.value), "the patch to {revision} changes nothing");
         self.value = next;
         self.revision = Some(revision.to_owned());
         Ok(())
     }
+}
+
+/// The operation, read by hand: serde's tagged enums cannot hold numbers of any size.
+fn operation(operation: &Value) -> Result<json_patch::PatchOperation> {
+    use json_patch::{AddOperation, MoveOperation, PatchOperation, RemoveOperation, ReplaceOperation};
+    let pointer = |member: &str| -> Result<json_patch::jsonptr::PointerBuf> {
+        let text = operation[member].as_str().with_context(|| format!("{operation} without {member}"))?;
+        Ok(json_patch::jsonptr::PointerBuf::parse(text)?)
+    };
+    let value = || operation.get("value").cloned().with_context(|| format!("{operation} without value"));
+    let path = pointer("path")?;
+    Ok(match operation["op"].as_str() {
+        Some("add") => PatchOperation::Add(AddOperation { path, value: value()? }),
+        Some("remove") => PatchOperation::Remove(RemoveOperation { path }),
+        Some("replace") => PatchOperation::Replace(ReplaceOperation { path, value: value()? }),
+        Some("move") => PatchOperation::Move(MoveOperation { from: pointer("from")?, path }),
+        _ => bail!("an unknown operation {operation}"),
+    })
 }
 
 fn check_operation(operation: &Value) -> Result<()> {

@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock or knows another module. Everything is cheap to clone: what is large sits
 //! behind an `Arc` and never changes once made.
 
+mod catalogue;
 mod change;
 mod expr;
 mod json_read;
@@ -16,18 +17,24 @@ mod scalar;
 mod schema;
 mod snapshot;
 mod time;
+mod upquery;
 mod value;
 
+pub use catalogue::{
+    Catalogue, CatalogueColumn, CatalogueTable, ForeignKey, IdentityError, Leaf, ReplicaIdentity, RowIdentity,
+    TableKind, UniqueKey, quote_identifier,
+};
 pub use change::{Change, Commit};
 pub use expr::{Comparison, Expr, Field, Operand, is_like_pattern};
 pub(crate) use json_read::{LoneSurrogates, read as read_json, read_number};
 pub use json_read::{MAX_DEPTH, ParseJsonError};
 pub use json_write::write_json_text;
 pub use key::{Key, KeyBuilder, KeyClass};
-pub use list::{Edit, ElementKey, List};
+pub use list::{Edit, Edits, ElementKey, List, Placed};
 pub use lsn::{Lsn, ParseLsnError};
 pub use number::compare_numbers;
 pub use row::{LeafId, Row, RowId, TableId};
 pub use schema::{Column, ColumnType, Decode, Identity, Table};
 pub use snapshot::{ParseSnapshotError, Snapshot, Xid};
+pub use upquery::{Answer, Ask, TooMany, Upquery, UpqueryError};
 pub use value::{Elements, Object, Shape, Value};

@@ -1,1 +1,41 @@
-//! query.
+//! The nested query: from the configuration's text to a plan, and from a request to a document of that plan.
+//!
+//! ```text
+//! text ─ tree ─► values with places ─ syntax ─► queries as written ─ resolve (catalogue) ─► names known, types known
+//!                                                                                              │ compile
+//!      request: path, query string, claims ─ routes ─► document and its parameters ◄── plan ◄──┘
+//! ```
+//!
+//! Everything here is pure. What only Postgres can say (how it reads `yesterday` as a timestamptz) is handed back as a
+//! question: see [`Binding`].
+
+mod compile;
+pub mod fields;
+pub mod literal;
+pub mod problem;
+mod request;
+mod resolve;
+mod resolved;
+pub mod syntax;
+pub mod tree;
+
+pub use compile::{Compiled, compile};
+pub use request::{Binding, Bound, Pending, Question, RequestError, Routes};
+pub use resolved::{Origin, ResolvedParam, Warning};
+
+use crate::dataflow::plan::OnError;
+
+/// What a configuration says about queries.
+#[derive(Clone, Debug)]
+pub struct Definitions<'a> {
+    pub queries: &'a [syntax::Query],
+    pub tables: &'a [syntax::TableRule],
+    /// Name and what happens on an error, in the order of the configuration; a [`NodeId`](crate::dataflow::plan::NodeId)
+    /// is an index into it.
+    pub nodes: Vec<(&'a str, OnError)>,
+    /// Levels of nesting allowed.
+    pub depth: usize,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+use super::*;
+
+/// What is wrong with `text`, one mistake a line.
+fn faults(text: &str) -> String {
+    let env = |name: &str| (name == "DATABASE_URL").then(|| "postgres://localhost/x".to_string());
+    match Settings::parse(text, "sangre.yaml", FilePath::new("/app"), &env) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn settings(text: &str) -> Settings {
+    let env = |name: &str| (name == "DATABASE_URL").then(|| "postgres://localhost/x".to_string());
+    Settings::parse(text, "sangre.yaml", FilePath::new("/app"), &env).unwrap_or_else(|error| panic!("{error}"))
+}
+
+const HEAD: &str = "database: \"${DATABASE_URL}\"\n";
+
+#[test]
+fn the_least_file_has_defaults() {
+    let settings = settings(HEAD);
+    assert_eq!(settings.database.url, "postgres://localhost/x");
+    assert_eq!(settings.database.replication_url, "postgres://localhost/x");
+    assert_eq!(settings.database.publication, "sangre");
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:4000");
+    assert_eq!(settings.admin.to_string(), "127.0.0.1:4001");
+    assert_eq!(settings.limits, Limits::default());
+    assert_eq!(settings.auth, None);
+}
+
+#[test]
+fn nodes_have_sources_and_limits() {
+    let text = "database: x\nnodes:\n  a: { script: nodes/a.js }\n  b: { component: /b.wasm, deadline: 1s, memory: 1GiB, on_error: hold }\n  c: { script: c.js, on_error: null }\n";
+    let nodes = settings(text).nodes;
+    assert_eq!(nodes[0].source, NodeSource::Script("/app/nodes/a.js".into()));
+    assert_eq!((nodes[0].deadline_ms, nodes[0].memory_bytes), (100, 64 << 20));
+    assert_eq!(nodes[1].source, NodeSource::Component("/b.wasm".into()));
+    assert_eq!((nodes[1].deadline_ms, nodes[1].memory_bytes), (1000, 1 << 30));
+    let on_error: Vec<_> = nodes.iter().map(|node| node.on_error).collect();
+    use crate::dataflow::plan::OnError;
+    assert_eq!(on_error, [OnError::Skip, OnError::Hold, OnError::Null]);
+}
+
+#[test]
+fn mistakes_are_all_told_with_their_places() {
+    let text =
+        "database: ${NOPE}\nlisten: 0.0.0.0:80\nlimits: { list: many }\nquerys: {}\nnodes:\n  a: { script: a.py }\n";
+    assert_eq!(
+        faults(text),
+        "sangre.yaml:1:11: database: the environment variable NOPE is not set\n\
+         sangre.yaml:4:1: unknown key \"querys\"; did you mean \"queries\"?\n\
+         sangre.yaml:2:9: listen: 0.0.0.0:80 is reachable from elsewhere and `auth` is not set: write `auth: none` if that is meant\n\
+         sangre.yaml:3:17: limits.list: expected a whole number from 1\n\
+         sangre.yaml:6:16: nodes.a.script: scripts in Python are not supported yet"
+    );
+}
+
+#[test]
+fn what_comes_later_is_refused_by_name() {
+    for (text, expect) in [
+        ("auth: { jwt: { secret: x } }", "`auth: jwt` is not supported yet"),
+        ("auth: { forward: { url: x } }", "`auth: forward` is not supported yet"),
+        ("nodes: { a: { script: a.js, every: 3s } }", "`every` is not supported yet"),
+        ("nodes: { a: { script: a.js, numbers: string } }", "`numbers` is not supported yet"),
+        ("nodes: { a: { script: a.ts } }", "TypeScript are not supported yet"),
+        ("queries: { q: { route: /q, from: t, exists: { from: u } } }", "`exists` is not supported yet"),
+        ("queries: { q: { route: /q, from: t, where: { exists: { from: u } } } }", "`exists` is not supported yet"),
+        ("queries: { q: { route: /q, from: t, aggregate: {} } }", "`aggregate` is not supported yet"),
+        ("queries: { q: { route: /q, from: t, group_by: [a] } }", "`group_by` is not supported yet"),
+        ("queries: { q: { route: /q, from: t, distinct: true } }", "`distinct` is not supported yet"),
+        ("queries: { q: { route: /q, from: t, order_by: [{ by: a, collate: C }] } }", "`collate` is not supported yet"),
+        ("queries: { q: { route: /q, from: t, allow: { role: [a] } } }", "`allow: { role }` is not supported yet"),
+        (
+            "queries: { q: { route: /q, from: t, with: { c: { from: u, on: { a: { gt: b } } } } } }",
+            "operators in `on` are not supported yet",
+        ),
+    ] {
+        let faults = faults(&format!("{HEAD}{text}\n"));
+        assert!(faults.contains(expect), "{text}: {faults}");
+        assert_eq!(faults.lines().count(), 1, "{faults}");
+    }
+    let slot = faults("database: { url: x, slot: { permanent: s } }");
+    assert!(slot.contains("`slot: permanent` is not supported yet"), "{slot}");
+}
+
+#[test]
+fn what_is_wrong_in_a_query_is_said() {
+    for (text, expect) in [
+        ("form: t", "unknown key \"form\"; did you mean \"from\"?"),
+        ("from: [t]", "expected a text, found a list"),
+        ("from: t, limit: -1", "expected a whole number or a parameter"),
+        ("from: t, where: { a: [1] }", "a list is written `{ in: [...] }`"),
+        ("from: t, where: { a: { gr: 1 } }", "unknown operator \"gr\"; did you mean \"gt\"?"),
+        ("from: t, where: { a: { gt: null } }", "a comparison with null is never true"),
+        ("from: t, where: { a: $ }", "\"$\" is not a parameter's name"),
+        ("from: t, where: { a: $auth }", "`$auth` is not a value"),
+        ("from: t, where: { a: { contains: [1, $x] } }", "stands under `in` or `not_in`"),
+        ("from: t, steps: [{ filtre: n }]", "unknown key \"filtre\"; did you mean \"filter\"?"),
+        ("from: t, steps: [{ limit: 1, offset: 2 }]", "a step has one key"),
+        ("from: t, steps: [{ map: { into: x } }]", "`node` is missing"),
+        ("from: t, select: [a, { a: b }]", "\"a\" is selected twice"),
+        ("from: t, params: { after: { type: text } }", "the name \"after\" is reserved"),
+        ("from: t, params: { auth: { type: text } }", "claims come from the token"),
+        ("from: t, with: { c: { from: u, get: { id: 1 } } }", "unknown key \"get\""),
+        ("from: t, with: { c: { from: u, on: { a: b }, through: x } }", "exclude each other"),
+        ("from: t, order_by: [{ by: a, nulls: middle }]", "expected \"first\" or \"last\""),
+    ] {
+        let faults = faults(&format!("{HEAD}queries: {{ q: {{ route: /q, {text} }} }}\n"));
+        assert!(faults.contains(expect), "{text}: {faults}");
+    }
+    for (route, expect) in [
+        ("q", "a route begins with `/`"),
+        ("/sangre", "the server's own"),
+        ("/a//b", "no empty segments"),
+        ("/a/{x}/{x}", "stands twice"),
+        ("/a/{revision}", "reserved"),
+        ("/a/x{y}", "either plain text or one"),
+    ] {
+        let faults = faults(&format!("{HEAD}queries: {{ q: {{ route: \"{route}\", from: t }} }}\n"));
+        assert!(faults.contains(expect), "{route}: {faults}");
+    }
+}

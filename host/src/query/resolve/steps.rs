@@ -1,0 +1,206 @@
+//! Orders, windows and steps, in the order they are applied.
+
+use std::sync::Arc;
+
+use super::Resolver;
+use super::list::{flatten, is_node};
+use super::scope::{Found, Origin, Scope};
+use crate::data::{Expr, Field, KeyClass};
+use crate::dataflow::plan::{self, Arg, NodeId};
+use crate::query::problem::{Path, did_you_mean};
+use crate::query::resolved::{Call, Op};
+use crate::query::syntax::{self, Body, Count, OperandKind, OrderBy, Pick, Step, Term};
+
+impl Resolver<'_> {
+    /// Appends what a query does with its rows. Conditions that decide which rows it starts from are returned.
+    pub fn ops(&mut self, body: &Body, scope: &mut Scope, ops: &mut Vec<Op>, path: &Path) -> Option<Vec<Expr>> {
+        let found = self.problems.0.len();
+        if let Some(order) = &body.order_by {
+            self.order_by(scope, order, ops, &path.then("order_by"));
+        }
+        if let Some(offset) = &body.offset {
+            ops.extend(self.count(offset, &path.then("offset")).map(Op::Offset));
+        }
+        if let Some(limit) = &body.limit {
+            ops.extend(self.count(limit, &path.then("limit")).map(Op::Limit));
+        }
+        let mut early = Vec::new();
+        for (index, step) in body.steps.iter().enumerate() {
+            let path = path.then("steps").at(index);
+            if matches!(step, Step::Reduce(_)) {
+                self.check_reduce(body, index, step, &path);
+            }
+            self.step(step, scope, ops, &mut early, &path);
+        }
+        (self.problems.0.len() == found).then_some(early)
+    }
+
+    fn step(&mut self, step: &Step, scope: &mut Scope, ops: &mut Vec<Op>, early: &mut Vec<Expr>, path: &Path) {
+        scope.after_node |= is_node(step);
+        match step {
+            Step::Filter(call) => ops.extend(self.call(scope, call, &path.then("filter")).map(Op::Filter)),
+            Step::Map { call, into } => {
+                let called = self.call(scope, call, &path.then("map"));
+                match into {
+                    Some(into) => scope.set(into.as_str(), Origin::Computed),
+                    None => (scope.replaced, scope.fields) = (true, Vec::new()),
+                }
+                let into = into.as_ref().map(|into| Arc::from(into.as_str()));
+                ops.extend(called.map(|call| Op::Map { call, into }));
+            }
+            Step::Reduce(call) => ops.extend(self.call(scope, call, &path.then("reduce")).map(Op::Reduce)),
+            Step::Where(condition) => {
+                let at_start = !scope.after_node && !ops.iter().any(|op| matches!(op, Op::Offset(_) | Op::Limit(_)));
+                match self.condition(scope, condition, &path.then("where"), at_start) {
+                    Some(expr) if at_start => flatten(expr, early),
+                    Some(expr) => ops.push(Op::Where(expr)),
+                    None => {}
+                }
+            }
+            // Before the first node it says which columns the element has from the start.
+            Step::Select(_) if !scope.after_node => {}
+            Step::Select(picks) => {
+                let fields = self.picks(scope, picks, &path.then("select"));
+                self.keep(scope, picks);
+                ops.push(Op::Select(fields));
+            }
+            Step::OrderBy(order) => self.order_by(scope, order, ops, &path.then("order_by")),
+            Step::Offset(count) => ops.extend(self.count(count, &path.then("offset")).map(Op::Offset)),
+            Step::Limit(count) => ops.extend(self.count(count, &path.then("limit")).map(Op::Limit)),
+        }
+    }
+
+    fn check_reduce(&mut self, body: &Body, index: usize, step: &Step, path: &Path) {
+        let Step::Reduce(call) = step else { return };
+        if index + 1 < body.steps.len() {
+            self.fail(call.node.place, path, "`reduce` is the last step: its answer takes the place of the list");
+        }
+        if body.one || body.get.is_some() {
+            self.fail(call.node.place, path, "`reduce` needs a list, and this query gives one object");
+        }
+    }
+
+    fn order_by(&mut self, scope: &Scope, order: &OrderBy, ops: &mut Vec<Op>, path: &Path) {
+        match order {
+            OrderBy::Terms(terms) => {
+                let order = self.terms(scope, terms, path);
+                if !order.is_empty() {
+                    ops.push(Op::Order(order));
+                }
+            }
+            OrderBy::Chosen(name) => match self.params.choose(name.as_str(), name.place) {
+                Ok((param, decl)) => {
+                    let choices = decl.choose.iter().flatten();
+                    let mut orders: Vec<_> =
+                        choices.map(|(choice, terms)| self.terms(scope, terms, &path.then(&choice.text))).collect();
+                    if decl.optional {
+                        orders.push(Vec::new());
+                    }
+                    ops.push(Op::Choose { param, orders });
+                }
+                Err(message) => self.fail(name.place, path, message),
+            },
+        }
+    }
+
+    fn terms(&mut self, scope: &Scope, terms: &[Term], path: &Path) -> Vec<plan::OrderBy> {
+        let mut order = Vec::new();
+        for term in terms {
+            let Some(found) = self.find(scope, &term.by, path) else { continue };
+            let class = match &found.ty {
+                None => KeyClass::Json,
+                Some(ty) => match &ty.class {
+                    Some(class) => class.clone(),
+                    None => {
+                        let message = format!(
+                            "{} is {}: ordering by this type is not supported, since its order is not reproduced exactly",
+                            found.label, ty.sql
+                        );
+                        self.fail(term.by.place, path, message);
+                        continue;
+                    }
+                },
+            };
+            order.push(plan::OrderBy {
+                field: found.field,
+                class,
+                descending: term.descending,
+                nulls_first: term.nulls_first,
+            });
+        }
+        order
+    }
+
+    fn count(&mut self, count: &Count, path: &Path) -> Option<plan::Count> {
+        match count {
+            Count::Fixed(number) => Some(plan::Count::Fixed(*number)),
+            Count::Param(place, param) => match self.params.count(param, *place) {
+                Ok(index) => Some(plan::Count::Param(index)),
+                Err(message) => {
+                    self.fail(*place, path, message);
+                    None
+                }
+            },
+        }
+    }
+
+    fn call(&mut self, scope: &Scope, call: &syntax::Call, path: &Path) -> Option<Call> {
+        let node = self.node(call, path);
+        let mut args = Vec::new();
+        for (name, operand) in &call.args {
+            let arg = match &operand.kind {
+                OperandKind::Literal(tree) => Arg::Value(tree.to_value()),
+                OperandKind::Param(param) => Arg::Param(self.params.mention(param, operand.place)),
+                OperandKind::List(_) => {
+                    let message = "a parameter inside a list: make it an argument of its own";
+                    self.fail(operand.place, &path.then("args"), message);
+                    continue;
+                }
+            };
+            args.push((Arc::from(name.as_str()), arg));
+        }
+        let input = call.input.as_ref().map(|picks| self.picks(scope, picks, &path.then("input")));
+        Some(Call { node: node?, args, input })
+    }
+
+    fn node(&mut self, call: &syntax::Call, path: &Path) -> Option<NodeId> {
+        let nodes = &self.definitions.nodes;
+        let name = call.node.as_str();
+        let Some(index) = nodes.iter().position(|(known, _)| *known == name) else {
+            let meant = did_you_mean(name, nodes.iter().map(|(known, _)| *known));
+            self.fail(call.node.place, path, format!("node \"{name}\" is not among the nodes{meant}"));
+            return None;
+        };
+        u32::try_from(index).ok().map(NodeId)
+    }
+
+    /// Fields that a node or the client gets to see.
+    fn picks(&mut self, scope: &Scope, picks: &[Pick], path: &Path) -> Vec<(Arc<str>, Field)> {
+        let mut fields = Vec::new();
+        for pick in picks {
+            let Some(Found { field, .. }) = self.find(scope, &pick.name, path) else { continue };
+            if let Field::Column(column) = &field
+                && self.refuse_hidden(scope.table, *column, &pick.name, path)
+            {
+                continue;
+            }
+            fields.push((Arc::from(pick.title.as_str()), field));
+        }
+        fields
+    }
+
+    /// After a selection only its fields are left.
+    fn keep(&mut self, scope: &mut Scope, picks: &[Pick]) {
+        if scope.replaced {
+            return;
+        }
+        let table = self.table_at(scope.table);
+        let kept = picks.iter().map(|pick| {
+            let name = pick.name.as_str();
+            let known = scope.fields.iter().find(|(have, _)| &**have == name).map(|(_, origin)| origin.clone());
+            let column = || table.column(name).map(Origin::Column);
+            (Arc::from(pick.title.as_str()), known.or_else(column).unwrap_or(Origin::Computed))
+        });
+        scope.fields = kept.collect();
+    }
+}

@@ -31,7 +31,7 @@ async fn check(case: &Case) -> Result<Counts> {
         Ok(counts) => Ok(counts),
         Err(error) => {
             let file = oracle::keep(case, &error)?;
-            bail!("seed {}: {error:?}\nrun it again with SANGRE_CASE={}", case.seed, file.display())
+            bail!("seed {}: {error:#}\nrun it again with SANGRE_CASE={}", case.seed, file.display())
         }
     }
 }
@@ -84,6 +84,33 @@ async fn replay_leads_to_the_primary() -> Result<()> {
         }
     }
     eprintln!("replay: {total:?} in {:?}", start.elapsed());
+    Ok(())
+}
+
+/// The oracle itself: it accepts the truth at every revision, and notices a document one commit too old.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oracle_knows_truth_from_error() -> Result<()> {
+    let first = first_seed();
+    let size = Size { writers: 1, transactions: 20, ..Size::default() };
+    let mut noticed = 0;
+    for seed in first..first + 4 {
+        let case = Case::generate(seed, size);
+        let counts = oracle::rehearse_with(postgres::shared(), &case, |_| {}).await;
+        counts.with_context(|| format!("SANGRE_SEED={seed}"))?;
+        let mut lied = false;
+        let stale = oracle::rehearse_with(postgres::shared(), &case, |tracks| {
+            let Some(track) = tracks.iter_mut().find(|track| track.messages.len() > 2) else { return };
+            let late = track.messages[2]["revision"].clone();
+            track.messages.remove(2);
+            track.messages.truncate(2);
+            track.messages[1]["revision"] = late;
+            lied = true;
+        });
+        let stale = stale.await;
+        assert_eq!(stale.is_err(), lied, "SANGRE_SEED={seed}: {stale:?}");
+        noticed += usize::from(lied);
+    }
+    eprintln!("{noticed} of 4 cases had something to lie about");
     Ok(())
 }
 

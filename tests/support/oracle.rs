@@ -79,6 +79,33 @@ pub async fn rehearse(cluster: &Cluster, case: &Case) -> Result<Counts> {
     result
 }
 
+/// The same with one writer, and with clients that a perfect server would have told the truth after each transaction;
+/// `lie` may change what they were told. Tests that the oracle accepts the one and notices the other.
+pub async fn rehearse_with(cluster: &Cluster, case: &Case, lie: impl FnOnce(&mut Vec<Track>)) -> Result<Counts> {
+    let bench = Bench::new(cluster, case).await?;
+    let truth = |subscription| Track { subscription, messages: Vec::new() };
+    let mut tracks: Vec<Track> = (0..case.subscriptions.len()).map(truth).collect();
+    let mut last: Vec<Value> = vec![Value::Null; tracks.len()];
+    let writer = writers::session(case, &bench.primary).await?;
+    for transaction in case.writers.iter().flatten() {
+        writers::execute(&writer, transaction).await?;
+        let lsn = scalar(&bench.sql, "select pg_current_wal_insert_lsn()").await?;
+        for (track, held) in tracks.iter_mut().zip(&mut last) {
+            let value = evaluate(&bench.sql, &case.subscriptions[track.subscription].sql).await?;
+            let from = track.messages.last().map_or(Value::Null, |message| message["revision"].clone());
+            if from.is_null() || !same(held, &value) {
+                let patch = json!([{ "op": "replace", "path": "", "value": value }]);
+                track.messages.push(json!({ "revision": format!("{lsn}.0"), "from": from, "patch": patch }));
+                *held = value;
+            }
+        }
+    }
+    lie(&mut tracks);
+    let result = bench.check(case, &tracks).await;
+    bench.remove(cluster).await?;
+    result
+}
+
 /// Everything while the server runs; gives what each client saw.
 async fn serve(bench: &Bench, case: &Case) -> Result<Vec<Track>> {
     let mut settings = config(&bench.primary.url, case.config["queries"].clone());
@@ -293,6 +320,6 @@ pub fn keep(case: &Case, error: &anyhow::Error) -> Result<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let file = folder.join(format!("oracle-{}.json", case.seed));
     std::fs::write(&file, serde_json::to_string_pretty(case)?)?;
-    std::fs::write(file.with_extension("txt"), format!("{error:?}"))?;
+    std::fs::write(file.with_extension("txt"), format!("{error:#}\n"))?;
     Ok(file)
 }

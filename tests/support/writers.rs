@@ -40,7 +40,7 @@ pub async fn session(case: &Case, database: &Database) -> Result<Client> {
 }
 
 /// One transaction. Statements may fail; only what ends a transaction must succeed.
-async fn execute(client: &Client, transaction: &Transaction) -> Result<()> {
+pub async fn execute(client: &Client, transaction: &Transaction) -> Result<()> {
     client.batch_execute("begin").await?;
     for part in &transaction.parts {
         match part {

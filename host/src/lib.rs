@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod data;
 pub mod dataflow;
+pub mod demo;
 pub mod diff;
 pub mod driver;
 pub mod query;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `sangre`; everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sangre::cli::main()
+}

@@ -17,6 +17,7 @@ mod scalar;
 mod schema;
 mod snapshot;
 mod time;
+mod upquery;
 mod value;
 
 pub use catalogue::{
@@ -29,10 +30,11 @@ pub(crate) use json_read::{LoneSurrogates, read as read_json, read_number};
 pub use json_read::{MAX_DEPTH, ParseJsonError};
 pub use json_write::write_json_text;
 pub use key::{Key, KeyBuilder, KeyClass};
-pub use list::{Edit, ElementKey, List};
+pub use list::{Edit, Edits, ElementKey, List, Placed};
 pub use lsn::{Lsn, ParseLsnError};
 pub use number::compare_numbers;
 pub use row::{LeafId, Row, RowId, TableId};
 pub use schema::{Column, ColumnType, Decode, Identity, Table};
 pub use snapshot::{ParseSnapshotError, Snapshot, Xid};
+pub use upquery::{Answer, Ask, TooMany, Upquery, UpqueryError};
 pub use value::{Elements, Object, Shape, Value};

@@ -3,11 +3,16 @@
 //! The handle is the only way from sessions and routes to the single writer. It speaks strings and JSON, so that nobody
 //! above it knows plans, cells or Postgres.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use crate::data::{Lsn, Value};
-use crate::revision::Revision;
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value as Json};
+
+use crate::data::{Object, Shape};
+
+pub use crate::data::{Lsn, Value};
+pub use crate::revision::Revision;
 
 /// A request for a document, as it came over the wire.
 #[derive(Clone, Debug)]
@@ -20,6 +25,11 @@ pub struct Ask {
     pub claims: Value,
     /// The revision the client holds, unverified text.
     pub resume: Option<String>,
+}
+
+/// The claims of a client that nobody vouches for.
+pub fn no_claims() -> Value {
+    Value::Object(Object::new(Shape::new([]), []))
 }
 
 /// What a subscription yields.
@@ -39,7 +49,114 @@ pub struct Update {
     pub document: Value,
     /// The whole document at `from`.
     pub base: Option<Value>,
-    pub(crate) patch: Arc<std::sync::OnceLock<Arc<str>>>,
+    texts: Arc<Texts>,
+}
+
+/// The texts of an update, each written once by whoever needs it first: clones of one update share them.
+#[derive(Debug, Default)]
+struct Texts {
+    patch: OnceLock<Arc<str>>,
+    merge_patch: OnceLock<Arc<str>>,
+    document: OnceLock<Arc<str>>,
+}
+
+impl Update {
+    /// The whole document, for a client that holds nothing Sangre can build on.
+    pub fn whole(revision: Revision, document: Value) -> Self {
+        Update { revision, from: None, document, base: None, texts: Arc::default() }
+    }
+
+    /// A step from `base` at `from` to `document` at `revision`.
+    pub fn step(revision: Revision, document: Value, from: Revision, base: Value) -> Self {
+        Update { revision, from: Some(from), document, base: Some(base), texts: Arc::default() }
+    }
+
+    /// The same update with the text of its patch already known. Only the first one given counts.
+    pub fn with_patch(self, patch: impl Into<Arc<str>>) -> Self {
+        self.texts.patch.get_or_init(|| patch.into());
+        self
+    }
+
+    /// The same update with the text of its merge patch already known. Only the first one given counts.
+    pub fn with_merge_patch(self, merge_patch: impl Into<Arc<str>>) -> Self {
+        self.texts.merge_patch.get_or_init(|| merge_patch.into());
+        self
+    }
+
+    /// The same update with the text of its document already known. Only the first one given counts.
+    pub fn with_document_text(self, document: impl Into<Arc<str>>) -> Self {
+        self.texts.document.get_or_init(|| document.into());
+        self
+    }
+
+    /// The JSON text of the patch, an array of RFC 6902 operations, from `from` (or from nothing) to `document`.
+    pub fn patch(&self) -> Arc<str> {
+        let write = || match &self.base {
+            Some(base) => json_patch(base, &self.document),
+            None => replacement(&self.document_text()),
+        };
+        self.texts.patch.get_or_init(|| write().into()).clone()
+    }
+
+    /// The JSON text of the RFC 7396 merge patch from `from` (or from nothing) to `document` without its null members.
+    pub fn merge_patch(&self) -> Arc<str> {
+        let write = || merge_patch(self.base.as_ref(), &self.document);
+        self.texts.merge_patch.get_or_init(|| write().into()).clone()
+    }
+
+    /// The JSON text of the document.
+    pub fn document_text(&self) -> Arc<str> {
+        self.texts.document.get_or_init(|| self.document.to_json().into()).clone()
+    }
+}
+
+/// The patch that replaces whatever a client holds.
+fn replacement(document: &str) -> String {
+    format!(r#"[{{"op":"replace","path":"","value":{document}}}]"#)
+}
+
+/// The patch between two documents. (The one place that asks `crate::diff`.)
+fn json_patch(base: &Value, document: &Value) -> String {
+    if base == document { "[]".into() } else { replacement(&document.to_json()) }
+}
+
+/// The merge patch between two documents, from their texts. A document's null members do not exist in this format.
+fn merge_patch(base: Option<&Value>, document: &Value) -> String {
+    let parse = |value: &Value| serde_json::from_str::<Json>(&value.to_json()).map(without_nulls);
+    let patch = match (base.map(parse).transpose(), parse(document)) {
+        (Ok(None), Ok(document)) => document,
+        (Ok(Some(base)), Ok(document)) => merge_step(&base, document).unwrap_or_else(|| Json::Object(Map::new())),
+        (Err(_), _) | (_, Err(_)) => unreachable!("a value writes valid JSON"),
+    };
+    patch.to_string()
+}
+
+/// Null members removed at every depth of objects; elements of arrays stay, for a merge patch replaces arrays whole.
+fn without_nulls(value: Json) -> Json {
+    match value {
+        Json::Object(members) => Json::Object(
+            members.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect(),
+        ),
+        Json::Array(elements) => Json::Array(elements.into_iter().map(without_nulls).collect()),
+        scalar => scalar,
+    }
+}
+
+/// What turns `base` into `document`; `None` if nothing has to.
+fn merge_step(base: &Json, document: Json) -> Option<Json> {
+    let (Json::Object(old), Json::Object(new)) = (base, &document) else {
+        return (*base != document).then_some(document);
+    };
+    let gone = old.keys().filter(|name| !new.contains_key(*name)).map(|name| (name.clone(), Json::Null));
+    let kept = new.iter().filter_map(|(name, value)| {
+        let step = match old.get(name) {
+            Some(before) => merge_step(before, value.clone())?,
+            None => value.clone(),
+        };
+        Some((name.clone(), step))
+    });
+    let members: Map<String, Json> = gone.chain(kept).collect();
+    (!members.is_empty()).then_some(Json::Object(members))
 }
 
 /// Whether what a client holds is still live.
@@ -108,4 +225,75 @@ pub enum After {
 pub struct Health {
     /// Empty: ready. Otherwise what is missing, one sentence each.
     pub reasons: Vec<String>,
+}
+
+/// A node of the configuration and the state it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeInfo {
+    pub name: String,
+    /// `filter`, `map` or `reduce`; empty while the node was never loaded.
+    pub kind: String,
+    /// What identifies the code that runs, such as the beginning of its hash; empty while the node was never loaded.
+    pub version: String,
+    /// Why the newest version of its file was not taken, or why the node is suspended, in the guest's or compiler's own
+    /// words: for the operator, never for clients.
+    pub error: Option<String>,
+}
+
+/// The engine as sessions and routes see it: implemented by the driver, and by fakes in tests.
+pub trait Documents: Send + Sync + 'static {
+    /// Asks for a document and for all that becomes of it.
+    ///
+    /// Errors are what a client can be told: an unknown route, a wrong parameter, a database out of reach.
+    fn subscribe(&self, ask: Ask) -> BoxFuture<'_, Result<Box<dyn Subscription>, Problem>>;
+
+    /// Waits until `after` is included: a subscription made afterwards begins with a document that includes it, too.
+    /// [`Code::AfterTimeout`] after 10 s.
+    fn after(&self, after: After) -> BoxFuture<'_, Result<(), Problem>>;
+
+    /// Whether the server can serve, and what it lacks.
+    fn health(&self) -> Health;
+
+    /// Up to where commits are included.
+    fn position(&self) -> Lsn;
+
+    /// The nodes of the configuration, in its order.
+    fn nodes(&self) -> Vec<NodeInfo>;
+
+    /// Loads the node's file anew as if it had changed. [`Code::UnknownRoute`] if no node has that name.
+    fn reload(&self, node: &str) -> Result<(), Problem>;
+}
+
+/// One document as one client follows it. Dropping it ends it.
+pub trait Subscription: Send {
+    /// The next thing this client has to be told.
+    ///
+    /// The first is always an update: the whole document (`from: None`), or what changed since [`Ask::resume`]
+    /// (`from: Some`, maybe an empty patch). If the document is not live, a status is ready right behind it. Updates coalesce
+    /// for a reader that is slow: each goes from what was yielded last to the newest. An error ends the subscription.
+    ///
+    /// Cancel safe: a future that is dropped before it is ready has taken nothing.
+    fn next(&mut self) -> BoxFuture<'_, Result<Event, Problem>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merge_patches_name_what_changed() {
+        for (base, document, patch) in [
+            (r#"{"a":1,"b":{"c":2,"d":3}}"#, r#"{"a":1,"b":{"c":2,"d":4}}"#, Some(r#"{"b":{"d":4}}"#)),
+            (r#"{"a":1,"b":2}"#, r#"{"a":1}"#, Some(r#"{"b":null}"#)),
+            (r#"{"a":1,"b":2}"#, r#"{"a":1,"b":null}"#, Some(r#"{"b":null}"#)),
+            (r#"{"a":[1,2]}"#, r#"{"a":[1,3]}"#, Some(r#"{"a":[1,3]}"#)),
+            (r#"{"a":[{"b":null}]}"#, r#"{"a":[{}]}"#, None),
+            (r#"{"a":1.10}"#, r#"{"a":1.10}"#, None),
+            (r#"{"a":1}"#, r#"null"#, Some("null")),
+        ] {
+            let parse = |text| without_nulls(serde_json::from_str(text).expect("JSON"));
+            let step = merge_step(&parse(base), parse(document)).map(|step| step.to_string());
+            assert_eq!(step.as_deref(), patch, "{base} -> {document}");
+        }
+    }
 }

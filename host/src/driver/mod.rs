@@ -1,3 +1,91 @@
-//! The single writer.
+//! The single writer: one task owns the engine, turns its effects into I/O and what I/O brings into its events.
+//!
+//! ```text
+//!   source ──events──►┐                            ┌──► documents: emissions, history, broadcast ──► subscriptions
+//!   upqueries ───────►│  writer ── Engine::… ──►───┤
+//!   guests ──────────►│                            ├──► upqueries, provocation ──► source
+//!   handle ─commands─►┘                            └──► batches of calls ──► node host
+//! ```
+//!
+//! - Nothing here waits while holding the engine: whatever takes time runs in a task of its own and comes back as an event.
+//! - No queue is unbounded: commands and source events are, what engine effects start is bounded by what is subscribed.
+//! - Patches are not computed here but by whoever sends one first ([`Emission::patch`](crate::revision::Emission)).
 
+mod documents;
 pub mod handle;
+mod nodes;
+mod open;
+mod setup;
+mod subscription;
+mod writer;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use handle::{Documents, Subscription};
+pub use open::Handle;
+
+use crate::dataflow::plan::OnError;
+use crate::query::syntax::{Query, TableRule};
+use crate::source::{SourceConfig, SourceError};
+use crate::wasm::{HostSettings, NodeSource};
+
+/// What the engine is started with.
+#[derive(Clone)]
+pub struct Options {
+    pub source: SourceConfig,
+    pub queries: Vec<Query>,
+    pub tables: Vec<TableRule>,
+    pub nodes: Vec<NodeOptions>,
+    pub host: HostSettings,
+    /// Levels of nested queries.
+    pub depth: usize,
+    /// Elements of one list.
+    pub list_elements: usize,
+    /// Bytes of a document's JSON text.
+    pub document_bytes: usize,
+    /// Documents kept live at once.
+    pub subscriptions: usize,
+    /// A query that does not resolve ends the start.
+    pub strict: bool,
+    /// The configuration file's name, for messages.
+    pub file: Arc<str>,
+}
+
+/// A node of the configuration.
+#[derive(Clone)]
+pub struct NodeOptions {
+    pub name: Arc<str>,
+    pub source: NodeSource,
+    pub deadline: std::time::Duration,
+    /// Bytes of one instance.
+    pub memory: usize,
+    pub on_error: OnError,
+}
+
+/// Why the engine stopped: somebody has to do what the message says.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// With `--strict`: one line for each problem.
+    #[error("{0}")]
+    Queries(String),
+    #[error("the node host cannot start")]
+    Nodes(#[source] crate::wasm::NodeError),
+}
+
+/// Commands that may wait for the writer.
+const COMMANDS: usize = 1024;
+
+/// Starts the engine. The task ends with `stop`, or with what keeps it from going on.
+pub fn start(options: Options, stop: CancellationToken) -> (Handle, JoinHandle<Result<(), DriverError>>) {
+    let (commands, receiver) = mpsc::channel(COMMANDS);
+    let shared = Arc::new(open::Shared::new(commands, options.document_bytes, options.nodes.iter().map(|n| &*n.name)));
+    let handle = Handle::new(shared.clone());
+    let task = tokio::spawn(setup::run(options, shared, receiver, stop));
+    (handle, task)
+}

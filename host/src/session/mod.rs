@@ -1,1 +1,95 @@
-//! session.
+//! One client, whatever the transport: what it asks, what it is told, how much may wait for it.
+//!
+//! A transport pulls: [`Session::next`] is asked only when the client can take more, and the engine coalesces meanwhile, so
+//! that a slow client costs one step to the newest document and never a queue of old ones. Only [`protocol`] knows how
+//! anything looks on the wire.
+
+mod outbox;
+pub mod protocol;
+mod request;
+mod time;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::driver::handle::{After, Ask, Code, Documents, Event, Problem, Status, Subscription, Update};
+
+pub use outbox::{Full, Outbox};
+pub use request::{Format, Request};
+
+/// One client's stream.
+pub struct Session {
+    state: State,
+    shutdown: CancellationToken,
+}
+
+/// Where a session stands.
+enum State {
+    /// Waiting for the position of `?after=`, then for the engine to take the subscription.
+    Opening(BoxFuture<'static, Result<Box<dyn Subscription>, Problem>>),
+    Open(Box<dyn Subscription>),
+    /// The client was told why; nothing follows.
+    Ended,
+}
+
+/// The next thing to tell a client.
+#[derive(Clone, Debug)]
+pub enum Told {
+    Update(Update),
+    Status(Status),
+    /// The last one.
+    Problem(Problem),
+}
+
+impl Session {
+    /// A session that is to follow `ask` once `after` is included, until `shutdown`.
+    pub fn new(documents: Arc<dyn Documents>, ask: Ask, after: Option<After>, shutdown: CancellationToken) -> Self {
+        let opening = async move {
+            if let Some(after) = after {
+                documents.after(after).await?;
+            }
+            documents.subscribe(ask).await
+        };
+        Session { state: State::Opening(Box::pin(opening)), shutdown }
+    }
+
+    /// What the client has to be told next; `None` after a problem. Cancel safe.
+    pub async fn next(&mut self) -> Option<Told> {
+        let told = tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => Err(shutting_down()),
+            event = Self::advance(&mut self.state) => event,
+        };
+        match told {
+            _ if matches!(self.state, State::Ended) => None,
+            Ok(Event::Update(update)) => Some(Told::Update(update)),
+            Ok(Event::Status(status)) => Some(Told::Status(status)),
+            Err(problem) => {
+                self.state = State::Ended;
+                Some(Told::Problem(problem))
+            }
+        }
+    }
+
+    /// What `next` would give without waiting.
+    pub fn ready(&mut self) -> Option<Told> {
+        futures_util::FutureExt::now_or_never(self.next()).flatten()
+    }
+
+    async fn advance(state: &mut State) -> Result<Event, Problem> {
+        loop {
+            match state {
+                State::Opening(opening) => *state = State::Open(opening.await?),
+                State::Open(subscription) => return subscription.next().await,
+                State::Ended => return Err(shutting_down()),
+            }
+        }
+    }
+}
+
+/// Why every session ends when the server does.
+pub fn shutting_down() -> Problem {
+    Problem { code: Code::ShuttingDown, message: "the server is shutting down: connect again in a moment".into() }
+}

@@ -1,1 +1,39 @@
-//! wasm.
+//! Nodes: WebAssembly components, in any language, that filter, map and reduce what queries find.
+//!
+//! A guest is trusted with nothing: not to stop, not to stay small, not to answer what was asked, not to be JSON. What it
+//! does wrong becomes the error of one row, in words for the person who wrote it. A guest runs on threads of its own,
+//! never on those that serve clients.
+//!
+//! ```text
+//! file ─ watch ─► load: component, kind, interface ─► engine: compile, cached ─► program: one version of one node
+//!                                                                                       │
+//! driver ─ host::evaluate ─► workers: batches by cost ─► call: one text in, one out ─► instances: warm, limited, retired
+//! ```
+
+mod batch;
+mod bindings;
+pub mod build;
+mod cache;
+mod component;
+mod engine;
+mod error;
+mod files;
+mod host;
+mod instance;
+mod keeper;
+mod limits;
+mod log;
+mod program;
+pub mod runtime;
+mod tools;
+mod wasi;
+mod watch;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::NodeError;
+pub use host::{HostSettings, NodeEvent, NodeHost, NodeSource, NodeSpec};
+pub use program::NodeKind;
+pub use tools::ToolError;

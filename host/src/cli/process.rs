@@ -1,0 +1,45 @@
+//! What the process shares with its surroundings: signals, the log, the bound on open files.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Logs to standard error: what `SANGRE_LOG`, else `RUST_LOG` says, else what an operator wants to read.
+pub fn log_to_stderr() {
+    let named = ["SANGRE_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
+    let filter = EnvFilter::new(named.as_deref().unwrap_or("warn,sangre=info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// Cancelled by the first Ctrl-C, SIGTERM or SIGHUP. The second one ends the process at once.
+pub fn shutdown_signal() -> CancellationToken {
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+    tokio::spawn(async move {
+        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
+            return tracing::warn!("cannot listen for signals: the end will be abrupt");
+        };
+        for first in [true, false] {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {}
+            }
+            if !first {
+                std::process::exit(130);
+            }
+            token.cancel();
+        }
+    });
+    shutdown
+}
+
+/// Raises the bound on open files as far as this process may: each client is one, and many systems start with 1,024.
+pub fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::debug!(%error, "cannot raise the bound on open files");
+    }
+}

@@ -1,0 +1,566 @@
+//! The engine's events and effects, and the life of documents.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use slotmap::SlotMap;
+
+use super::cells::{Blocked, DocumentCell, DocumentKey, ElementCell, ListCell, ListState, Reader, Waiting};
+use super::evaluate::{Context, Params, Shapes, Versions};
+use super::guest::{GuestCall, NodeVersion};
+use super::log::Log;
+use super::memo::Memo;
+use super::plan::{DocumentId, NodeId, Plan, Shape, Step};
+use super::propagate::Heights;
+use super::stitch::{Fresh, OpenStage};
+use super::tables::{ElementCellId, Fill, GroupId, ListCellId, Tables, Touched};
+use crate::data::{Commit, Key, KeyBuilder, Lsn, RowId, Snapshot, TableId, Upquery, Value};
+
+/// What a step asks of the world.
+#[derive(Default)]
+pub struct Effects {
+    /// To be sent at once: their stages are open from now on.
+    pub upqueries: Vec<Upquery>,
+    /// Upqueries among them whose answer came too early to be of use: better after a moment.
+    pub again: bool,
+    /// New calls of guests. Answer them with [`GuestCall::resolve`], then [`Engine::answered`].
+    pub calls: Vec<Arc<GuestCall>>,
+    /// New states of documents, in order.
+    pub emissions: Vec<Emission>,
+    /// Documents whose last emission holds for the engine's position after they had waited, or might have changed.
+    pub unchanged: Vec<DocumentKey>,
+    /// Documents that have no newer state, and why; `None`: the reason is gone.
+    pub blocked: Vec<(DocumentKey, Option<Blocked>)>,
+    /// An answer waits for a position that the stream may be long in passing: write something.
+    pub provoke: bool,
+    /// Tables whose known rows contradict what the database says: start anew.
+    pub contradiction: Option<String>,
+}
+
+impl Effects {
+    /// Adds what a later step asks.
+    pub fn append(&mut self, later: Effects) {
+        self.upqueries.extend(later.upqueries);
+        self.again |= later.again;
+        self.calls.extend(later.calls);
+        self.emissions.extend(later.emissions);
+        self.unchanged.extend(later.unchanged);
+        self.blocked.extend(later.blocked);
+        self.provoke |= later.provoke;
+        self.contradiction = later.contradiction.or(self.contradiction.take());
+    }
+}
+
+/// A new state of a document.
+pub struct Emission {
+    pub document: DocumentKey,
+    /// The commits up to here are in it, and no other.
+    pub position: Lsn,
+    pub root: Value,
+    /// The node versions it was made with.
+    pub versions: Arc<Versions>,
+}
+
+/// How much the engine holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    pub rows: usize,
+    pub groups: usize,
+    pub elements: usize,
+    pub lists: usize,
+    pub documents: usize,
+    /// Upqueries under way.
+    pub stages: usize,
+}
+
+/// What led to a step, as far as a waiting document is concerned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Answers of guests only: nothing is newer than the commit a document waits at.
+    Answers,
+    /// A commit, rows, a node's new version.
+    Other,
+}
+
+/// See the [module](super).
+pub struct Engine {
+    pub(super) plan: Arc<Plan>,
+    pub(super) shapes: Shapes,
+    pub(super) heights: Heights,
+    pub(super) memo: Memo,
+    pub(super) versions: Arc<Versions>,
+    pub(super) tables: Tables,
+    pub(super) elements: SlotMap<ElementCellId, ElementCell>,
+    pub(super) element_index: Vec<FxHashMap<(RowId, Key), ElementCellId>>,
+    pub(super) lists: SlotMap<ListCellId, Option<Box<ListCell>>>,
+    pub(super) list_index: Vec<FxHashMap<Key, ListCellId>>,
+    pub(super) documents: SlotMap<DocumentKey, DocumentCell>,
+    document_index: FxHashMap<(DocumentId, Key), DocumentKey>,
+    pub(super) log: Log,
+    pub(super) stages: BTreeMap<u64, OpenStage>,
+    pub(super) next_stage: u64,
+    pub(super) position: Lsn,
+    /// The most elements a list may have.
+    pub(super) list_limit: usize,
+    /// Cells to refresh, by height.
+    pub(super) dirty: BTreeSet<(u16, Dirty)>,
+    /// Groups to be asked for when the step ends, and whether each must have an upquery's limit to itself.
+    pub(super) wanted: Vec<(GroupId, bool)>,
+    /// Groups known from the inserts of this very commit.
+    pub(super) fresh: Fresh,
+    /// Cells that may have lost their last reader.
+    pub(super) orphans: Vec<Orphan>,
+    /// Documents whose root changed in this step.
+    pub(super) changed: BTreeSet<DocumentKey>,
+    /// Who waits for a call, by the call's address; the call lives as long as it is open.
+    pub(super) waiters: FxHashMap<usize, Vec<Waiter>>,
+    pub(super) effects: Effects,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Dirty {
+    Element(ElementCellId),
+    List(ListCellId),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Orphan {
+    Group(GroupId),
+    Element(ElementCellId),
+    List(ListCellId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiter {
+    Element(ElementCellId),
+    List(ListCellId),
+    Document(DocumentKey),
+}
+
+/// How many changed rows the log keeps when no upquery is open: answers that miss the latest commits are common.
+const LOG_KEEPS: usize = 4096;
+
+/// So many commits to be remembered by id are brought down by an upquery that asks for nothing but a snapshot.
+const REMEMBERED: usize = 100_000;
+
+impl Engine {
+    /// An engine at the start of a stream: `origin` is the slot's snapshot, `position` where it begins. `memo_key` keys
+    /// the hashes of guests' inputs.
+    pub fn new(plan: Arc<Plan>, origin: Snapshot, position: Lsn, list_limit: usize, memo_key: [u8; 16]) -> Self {
+        Engine {
+            shapes: Shapes::new(&plan),
+            heights: Heights::new(&plan),
+            memo: Memo::new(memo_key),
+            versions: Arc::new(Versions(vec![None; plan.nodes.len()])),
+            tables: Tables::new(plan.clone()),
+            elements: SlotMap::with_key(),
+            element_index: plan.elements.iter().map(|_| FxHashMap::default()).collect(),
+            lists: SlotMap::with_key(),
+            list_index: plan.lists.iter().map(|_| FxHashMap::default()).collect(),
+            documents: SlotMap::with_key(),
+            document_index: FxHashMap::default(),
+            log: Log::new(origin, LOG_KEEPS),
+            stages: BTreeMap::new(),
+            next_stage: 0,
+            position,
+            list_limit,
+            dirty: BTreeSet::new(),
+            wanted: Vec::new(),
+            fresh: Fresh::default(),
+            orphans: Vec::new(),
+            changed: BTreeSet::new(),
+            waiters: FxHashMap::default(),
+            effects: Effects::default(),
+            plan,
+        }
+    }
+
+    /// The position whose prefix of commits the cells show.
+    pub fn position(&self) -> Lsn {
+        self.position
+    }
+
+    /// The node versions in use.
+    pub fn versions(&self) -> &Arc<Versions> {
+        &self.versions
+    }
+
+    #[cfg(test)]
+    pub(super) fn describe(&self, id: DocumentKey) -> String {
+        let document = &self.documents[id];
+        let waiting = document.waiting.as_ref().map(|waiting| (waiting.position, waiting.frozen));
+        let mut text = format!("waiting {waiting:?}, told {:?}", document.told);
+        for (id, group) in &self.tables.groups {
+            text +=
+                &format!("\n{id:?} {:?} {:?} {:?}: {}", group.arrangement, group.values, group.state, group.rows.len());
+        }
+        for (id, list) in &self.lists {
+            let list = list.as_ref().expect("at rest");
+            text += &format!("\n{id:?} {:?} blocked {:?} {:?}", list.list, list.blocked, list.state);
+            if let super::cells::SourceCell::Through { unfilled, by_join, .. } = &list.source {
+                text += &format!(" unfilled {unfilled:?} joins {by_join:?}");
+            }
+        }
+        text
+    }
+
+    /// Whether the document's last emission includes everything up to the engine's position.
+    pub fn is_settled(&self, document: DocumentKey) -> bool {
+        self.documents.get(document).is_some_and(|document| {
+            document.waiting.is_none() && matches!(self.list_ref(document.list).state, ListState::Ready(_))
+        })
+    }
+
+    /// Why a document has no newer state than its last.
+    pub fn blocked(&self, document: DocumentKey) -> Option<Blocked> {
+        self.documents.get(document).and_then(|document| document.told)
+    }
+
+    /// Whether an answer waits for the stream to pass a position.
+    pub fn waits_for_position(&self) -> bool {
+        self.stages.values().any(OpenStage::is_answered)
+    }
+
+    /// How much there is.
+    pub fn size(&self) -> Size {
+        Size {
+            rows: self.tables.len(),
+            groups: self.tables.groups.len(),
+            elements: self.elements.len(),
+            lists: self.lists.len(),
+            documents: self.documents.len(),
+            stages: self.stages.len(),
+        }
+    }
+
+    /// Keeps a document live from now on; its first state is emitted as soon as it is there. `params` are the request's
+    /// bound values, in the order that [`plan::Document::params`](super::plan::Document) counts. Asking again for a
+    /// document gives the same key.
+    pub fn open(&mut self, document: DocumentId, params: &[Option<Value>]) -> (DocumentKey, Effects) {
+        let definition = &self.plan.documents[document.0 as usize];
+        let params: Params = definition.params.iter().map(|&index| params[index].clone()).collect();
+        let key = params_key(&params);
+        if let Some(&open) = self.document_index.get(&(document, key.clone())) {
+            return (open, Effects::default());
+        }
+        let list = self.list(definition.list, Vec::new(), params.clone());
+        let cell = DocumentCell { document, key: key.clone(), params, list, last: None, waiting: None, told: None };
+        let id = self.documents.insert(cell);
+        self.document_index.insert((document, key), id);
+        self.list_mut(list).readers.insert(Reader::Document(id), 1);
+        self.changed.insert(id);
+        (id, self.finish(Cause::Other))
+    }
+
+    /// Lets a document go, and all that only it needed.
+    pub fn close(&mut self, document: DocumentKey) -> Effects {
+        if let Some(cell) = self.documents.remove(document) {
+            self.document_index.remove(&(cell.document, cell.key));
+            self.release_list(cell.list, Reader::Document(document));
+        }
+        self.finish(Cause::Other)
+    }
+
+    /// A committed transaction, the next in the stream.
+    pub fn commit(&mut self, commit: Arc<Commit>) -> Effects {
+        let mut touched = Touched::default();
+        for change in &commit.changes {
+            self.tables.apply(change, &mut touched);
+        }
+        self.learn_fresh(&commit.changes);
+        self.log.push(commit.clone());
+        self.position = self.position.max(commit.end);
+        self.spread(touched);
+        self.merge_due();
+        self.finish(Cause::Other)
+    }
+
+    /// The stream has passed `position`: every commit that ends at or before it was given to [`Engine::commit`].
+    pub fn advance(&mut self, position: Lsn) -> Effects {
+        self.position = self.position.max(position);
+        self.merge_due();
+        self.finish(Cause::Other)
+    }
+
+    /// Calls that were [resolved](GuestCall::resolve).
+    pub fn answered(&mut self, calls: &[Arc<GuestCall>]) -> Effects {
+        let mut finished = Vec::new();
+        for call in calls.iter().filter(|call| call.answer().is_some()) {
+            for waiter in self.waiters.remove(&address(call)).unwrap_or_default() {
+                match waiter {
+                    Waiter::Element(id) if self.elements.contains_key(id) => self.mark_element(id),
+                    Waiter::List(id) if self.lists.contains_key(id) => self.mark_list(id),
+                    Waiter::Document(id) => finished.extend(self.count_answer(id)),
+                    Waiter::Element(_) | Waiter::List(_) => {}
+                }
+            }
+        }
+        for document in finished {
+            self.finish_tree(document);
+        }
+        self.finish(Cause::Answers)
+    }
+
+    /// A node has a new version, or (`None`) none that works. `tick` counts its re-evaluations.
+    pub fn node_changed(&mut self, node: NodeId, version: Option<NodeVersion>, tick: u64) -> Effects {
+        let now = version.map(|version| (version, tick));
+        if self.versions.0[node.0 as usize] == now {
+            return Effects::default();
+        }
+        let mut versions = (*self.versions).clone();
+        versions.0[node.0 as usize] = now;
+        self.versions = Arc::new(versions);
+        self.mark_users(node);
+        self.finish(Cause::Other)
+    }
+
+    /// What was read of this table before is not to be joined with what comes: its keys are asked again.
+    pub fn table_changed(&mut self, table: TableId) -> Effects {
+        self.forget_asks(table);
+        let arrangements = &self.plan.arrangements;
+        let groups = self.tables.groups.iter();
+        let concerned: Vec<GroupId> = groups
+            .filter(|(_, group)| arrangements[group.arrangement.0 as usize].table == table)
+            .map(|(id, _)| id)
+            .collect();
+        for group in concerned {
+            self.tables.empty(group, Fill::Wanted);
+            self.wanted.push((group, false));
+            self.group_news(group);
+        }
+        self.finish(Cause::Other)
+    }
+
+    /// The stream has lost its place and begins again: everything is asked anew. Documents keep what they emitted last.
+    pub fn reset(&mut self, origin: Snapshot, position: Lsn) -> Effects {
+        self.tables = Tables::new(self.plan.clone());
+        self.elements.clear();
+        self.element_index.iter_mut().for_each(FxHashMap::clear);
+        self.lists.clear();
+        self.list_index.iter_mut().for_each(FxHashMap::clear);
+        self.log = Log::new(origin, LOG_KEEPS);
+        self.stages.clear();
+        self.waiters.clear();
+        self.dirty.clear();
+        self.wanted.clear();
+        self.orphans.clear();
+        self.position = position;
+        let documents: Vec<DocumentKey> = self.documents.keys().collect();
+        for id in documents {
+            let (document, params) = (self.documents[id].document, self.documents[id].params.clone());
+            let definition = self.plan.documents[document.0 as usize].list;
+            let list = self.list(definition, Vec::new(), params);
+            self.list_mut(list).readers.insert(Reader::Document(id), 1);
+            let cell = &mut self.documents[id];
+            cell.list = list;
+            cell.waiting = None;
+            self.changed.insert(id);
+        }
+        self.finish(Cause::Other)
+    }
+
+    /// Ends a step: refreshes what is dirty, considers the documents, frees what nobody reads, collects the effects.
+    pub(super) fn finish(&mut self, cause: Cause) -> Effects {
+        self.refresh_dirty();
+        while let Some(document) = self.changed.pop_first() {
+            self.consider(document, cause);
+        }
+        self.free_orphans();
+        self.tables.sweep();
+        self.fresh.clear();
+        self.ask_wanted();
+        if self.log.remembered() > REMEMBERED && self.stages.is_empty() {
+            self.ask(Vec::new());
+        }
+        let needed = self.stages.values().map(|stage| stage.opened).min();
+        self.log.trim(needed);
+        self.effects.calls = self.memo.take_asked();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Passes on what changes did to groups and rows.
+    pub(super) fn spread(&mut self, touched: Touched) {
+        for (group, row) in touched.groups {
+            let readers: Vec<ListCellId> = self.tables.groups[group].readers.keys().copied().collect();
+            for list in readers {
+                self.list_mut(list).news.rows.push((group, row.clone()));
+                self.mark_list(list);
+            }
+        }
+        for group in touched.emptied {
+            self.wanted.push((group, false));
+            self.group_news(group);
+        }
+        let shown = std::mem::take(&mut self.tables.shown);
+        for (table, row) in touched.rows.into_iter().chain(shown) {
+            let elements = self.tables.known_mut(table, &row).map(|known| known.elements.clone()).unwrap_or_default();
+            for element in elements {
+                self.mark_element(element);
+            }
+        }
+    }
+
+    /// A group was filled or emptied.
+    pub(super) fn group_news(&mut self, group: GroupId) {
+        let readers: Vec<ListCellId> = self.tables.groups[group].readers.keys().copied().collect();
+        for list in readers {
+            self.list_mut(list).news.groups.push(group);
+            self.mark_list(list);
+        }
+    }
+
+    pub(super) fn list_mut(&mut self, id: ListCellId) -> &mut ListCell {
+        self.lists[id].as_mut().expect("a list's cell is away only while it is refreshed, and its readers are higher")
+    }
+
+    pub(super) fn list_ref(&self, id: ListCellId) -> &ListCell {
+        self.lists[id].as_ref().expect("a list's cell is away only while it is refreshed, and its readers are higher")
+    }
+
+    pub(super) fn context(&mut self) -> Context<'_> {
+        Context { plan: &self.plan, shapes: &self.shapes, memo: &mut self.memo }
+    }
+
+    /// Emits a document's new state, or notes what it waits for.
+    fn consider(&mut self, id: DocumentKey, cause: Cause) {
+        let Some(document) = self.documents.get_mut(id) else { return };
+        if document.waiting.is_some() && (cause == Cause::Other || is_frozen(document)) {
+            self.freeze(id);
+            return;
+        }
+        document.waiting = None;
+        let list = document.list;
+        match self.list_ref(list).state.clone() {
+            ListState::Ready(root) => {
+                let (position, versions) = (self.position, self.versions.clone());
+                self.emit(id, position, root, versions);
+            }
+            ListState::Pending(tree) => {
+                let waiting = Waiting { tree, position: self.position, frozen: None };
+                self.documents[id].waiting = Some(waiting);
+            }
+            ListState::Blocked(reason) => self.tell(id, Some(reason)),
+        }
+    }
+
+    /// The live cells go on past the commit a document waits at: from now on its tree is finished by itself.
+    fn freeze(&mut self, id: DocumentKey) {
+        if !is_frozen(&self.documents[id]) {
+            self.finish_tree(id);
+        }
+    }
+
+    /// One of the calls that a frozen document waits for was answered; the document, if it was the last.
+    fn count_answer(&mut self, id: DocumentKey) -> Option<DocumentKey> {
+        let waiting = self.documents.get_mut(id)?.waiting.as_mut()?;
+        let open = waiting.frozen.as_mut()?;
+        *open = open.saturating_sub(1);
+        (*open == 0).then_some(id)
+    }
+
+    /// Finishes a document's tree, if every answer is there, or waits for the rest.
+    fn finish_tree(&mut self, id: DocumentKey) {
+        let Some(waiting) = self.documents.get(id).and_then(|document| document.waiting.as_ref()) else { return };
+        let (tree, position, versions) = (waiting.tree.clone(), waiting.position, waiting.versions().clone());
+        let mut open = Vec::new();
+        let outcome = tree.force(&mut self.context(), &mut open);
+        match outcome {
+            Some(value) => {
+                self.documents[id].waiting = None;
+                if let Some(root) = value {
+                    self.emit(id, position, root, versions);
+                }
+                self.changed.insert(id);
+            }
+            None => {
+                open.sort_unstable_by_key(address);
+                open.dedup_by_key(|call| address(call));
+                for call in &open {
+                    self.waiters.entry(address(call)).or_default().push(Waiter::Document(id));
+                }
+                if let Some(waiting) = &mut self.documents[id].waiting {
+                    waiting.frozen = Some(open.len());
+                }
+            }
+        }
+    }
+
+    fn emit(&mut self, id: DocumentKey, position: Lsn, root: Value, versions: Arc<Versions>) {
+        self.tell(id, None);
+        let document = &mut self.documents[id];
+        if document.last.as_ref().is_some_and(|last| last.is_same(&root)) {
+            self.effects.unchanged.push(id);
+            return;
+        }
+        document.last = Some(root.clone());
+        self.effects.emissions.push(Emission { document: id, position, root, versions });
+    }
+
+    fn tell(&mut self, id: DocumentKey, reason: Option<Blocked>) {
+        let document = &mut self.documents[id];
+        if document.told != reason {
+            document.told = reason;
+            self.effects.blocked.push((id, reason));
+        }
+    }
+
+    /// Marks every cell that calls this node.
+    fn mark_users(&mut self, node: NodeId) {
+        let plan = self.plan.clone();
+        let uses: Vec<bool> =
+            plan.elements.iter().map(|element| element.steps.iter().any(|s| calls(s, node))).collect();
+        let elements: Vec<ElementCellId> =
+            self.elements.iter().filter(|(_, cell)| uses[cell.element.0 as usize]).map(|(id, _)| id).collect();
+        elements.into_iter().for_each(|id| self.mark_element(id));
+        let lists: Vec<ListCellId> = self.lists.keys().collect();
+        for id in lists {
+            let definition = &plan.lists[self.list_ref(id).list.0 as usize];
+            let first = definition.stages.iter().skip(1).position(|stage| uses[stage.element.id.0 as usize]);
+            let reduces = matches!(&definition.shape, Shape::Reduce(call) if call.node == node);
+            if let Some(first) = first {
+                for stage in &mut self.list_mut(id).stages[first + 1..] {
+                    *stage = Default::default();
+                }
+            }
+            if first.is_some() || reduces {
+                self.mark_list(id);
+            }
+        }
+    }
+}
+
+fn is_frozen(document: &DocumentCell) -> bool {
+    document.waiting.as_ref().is_some_and(|waiting| waiting.frozen.is_some())
+}
+
+fn calls(step: &Step, node: NodeId) -> bool {
+    match step {
+        Step::Filter(call) | Step::Map { call, .. } => call.node == node,
+        Step::Where(_) | Step::Select(_) => false,
+    }
+}
+
+/// What a call is known by while it is open.
+pub(super) fn address(call: &Arc<GuestCall>) -> usize {
+    Arc::as_ptr(call) as usize
+}
+
+/// A key for a sub-plan's parameters.
+pub(super) fn params_key(params: &[Option<Value>]) -> Key {
+    let mut key = KeyBuilder::new();
+    push_params(&mut key, params);
+    key.finish()
+}
+
+pub(super) fn push_params(key: &mut KeyBuilder, params: &[Option<Value>]) {
+    for param in params {
+        match param {
+            None => key.push_raw(&[0]),
+            Some(value) => {
+                key.push_raw(&[1]);
+                key.push_text(&value.to_json());
+            }
+        }
+    }
+}

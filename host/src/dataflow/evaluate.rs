@@ -1,0 +1,326 @@
+//! What becomes of one element: a pure function of its inputs and the guests' answers.
+//!
+//! Evaluation stops at the first answer that has not come ([`Outcome::Waiting`]) and starts again from the beginning
+//! when it has; answered calls are found in the memo, so nothing is asked twice. Everything an evaluation needs is
+//! immutable, so a [`Pending`] element can be finished later, at the commit it belongs to, whatever happened since.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use smallvec::SmallVec;
+
+use super::guest::{GuestCall, NodeVersion};
+use super::memo::Memo;
+use super::plan::{Arg, Base, ElementId, NodeCall, OnError, Plan, Step};
+use super::sequence::PendingList;
+use crate::data::{Field, Object, Row, Shape, Value};
+
+/// The parameters of a sub-plan, bound; `None`: absent.
+pub(super) type Params = Arc<[Option<Value>]>;
+
+/// Calls a cell keeps alive.
+pub(super) type Calls = SmallVec<[Arc<GuestCall>; 1]>;
+
+/// The version and tick of each node; `None`: never loaded, or suspended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versions(pub Vec<Option<(NodeVersion, u64)>>);
+
+/// What an evaluation needs besides its inputs.
+pub(super) struct Context<'a> {
+    pub plan: &'a Plan,
+    pub shapes: &'a Shapes,
+    pub memo: &'a mut Memo,
+}
+
+/// What became of an element.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// It has this value.
+    Keep(Value),
+    /// A filter left it out, or a node failed on it and the policy is to skip.
+    Drop,
+    /// A node failed on it and the policy is to hold, or the node is not there.
+    Held,
+    /// An answer is missing.
+    Waiting(Arc<GuestCall>),
+}
+
+/// The value of a nested list: known, or to be finished.
+#[derive(Clone, Debug)]
+pub(super) enum Child {
+    Ready(Value),
+    Pending(Arc<PendingList>),
+}
+
+/// An element whose value waits for a guest, as of one commit.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub element: ElementId,
+    pub row: Row,
+    pub params: Params,
+    pub versions: Arc<Versions>,
+    pub start: Start,
+    /// The call it waited for last: as long as that is open, trying again is no use.
+    open: Mutex<Option<Arc<GuestCall>>>,
+    outcome: OnceLock<Outcome>,
+}
+
+/// What an element's steps start from.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// The row's columns and these children.
+    Children(Box<[Child]>),
+    /// The element as the stage before left it.
+    Value(Value),
+}
+
+impl Pending {
+    pub(super) fn new(element: ElementId, row: Row, params: Params, versions: Arc<Versions>, start: Start) -> Self {
+        Pending { element, row, params, versions, start, open: Mutex::new(None), outcome: OnceLock::new() }
+    }
+
+    /// Notes the call the evaluation stopped at.
+    pub(super) fn waiting_for(self, call: Arc<GuestCall>) -> Self {
+        *self.open.lock().expect("never poisoned: nothing panics under it") = Some(call);
+        self
+    }
+
+    /// The outcome, if every answer it needs is there; otherwise the calls it waits for are added to `open`.
+    pub(super) fn force(&self, context: &mut Context<'_>, open: &mut Vec<Arc<GuestCall>>) -> Option<Outcome> {
+        if let Some(outcome) = self.outcome.get() {
+            return Some(outcome.clone());
+        }
+        let last = self.open.lock().expect("never poisoned: nothing panics under it").clone();
+        if let Some(call) = last.filter(|call| call.answer().is_none()) {
+            open.push(call);
+            return None;
+        }
+        let start = match &self.start {
+            Start::Value(value) => Cow::Borrowed(value),
+            Start::Children(children) => match force_children(children, context, open)? {
+                Ok(values) => Cow::Owned(base_value(context, self.element, &self.row, values)),
+                Err(outcome) => return Some(self.outcome.get_or_init(|| outcome).clone()),
+            },
+        };
+        let inputs = Inputs { element: self.element, row: &self.row, params: &self.params, versions: &self.versions };
+        match run_steps(context, &inputs, start.into_owned(), &mut Calls::new()) {
+            Outcome::Waiting(call) => {
+                *self.open.lock().expect("never poisoned: nothing panics under it") = Some(call.clone());
+                open.push(call);
+                None
+            }
+            outcome => Some(self.outcome.get_or_init(|| outcome).clone()),
+        }
+    }
+}
+
+/// The children's values; `Err` if one of them is held.
+fn force_children(
+    children: &[Child],
+    context: &mut Context<'_>,
+    open: &mut Vec<Arc<GuestCall>>,
+) -> Option<Result<Vec<Value>, Outcome>> {
+    let mut values = Vec::with_capacity(children.len());
+    let mut complete = true;
+    for child in children {
+        match child {
+            Child::Ready(value) => values.push(value.clone()),
+            Child::Pending(list) => match list.force(context, open) {
+                Some(Some(value)) => values.push(value),
+                Some(None) => return Some(Err(Outcome::Held)),
+                None => complete = false,
+            },
+        }
+    }
+    complete.then_some(Ok(values))
+}
+
+/// What an element's steps see besides the element itself.
+pub(super) struct Inputs<'a> {
+    pub element: ElementId,
+    pub row: &'a Row,
+    pub params: &'a [Option<Value>],
+    pub versions: &'a Versions,
+}
+
+/// Runs an element's steps on `value`. Every call that was asked is added to `calls`: whoever holds them keeps their
+/// answers in the memo.
+pub(super) fn run_steps(
+    context: &mut Context<'_>,
+    inputs: &Inputs<'_>,
+    mut value: Value,
+    calls: &mut Calls,
+) -> Outcome {
+    let plan = context.plan;
+    let definition = &plan.elements[inputs.element.0 as usize];
+    for (index, step) in definition.steps.iter().enumerate() {
+        let done = match step {
+            Step::Where(condition) => {
+                let bound = match definition.params {
+                    0 => Cow::Borrowed(condition),
+                    _ => Cow::Owned(condition.bind(inputs.params)),
+                };
+                match bound.test(&|field| look_up(field, inputs.row, &value)) {
+                    Some(true) => Ok(value),
+                    _ => Err(Outcome::Drop),
+                }
+            }
+            Step::Select(fields) => Ok(select(context.shapes.after(inputs.element, index), fields, inputs.row, &value)),
+            Step::Filter(call) => {
+                let input = input_of(call, inputs.row, &value);
+                match ask(context, call, inputs.params, inputs.versions, input, calls) {
+                    Ok(Value::Bool(true)) => Ok(value),
+                    Ok(_) => Err(Outcome::Drop),
+                    Err(outcome) => Err(outcome),
+                }
+            }
+            Step::Map { call, into } => {
+                let input = input_of(call, inputs.row, &value);
+                ask(context, call, inputs.params, inputs.versions, input, calls).map(|answer| match into {
+                    None => answer,
+                    Some(name) => add_field(context.shapes.after(inputs.element, index), &value, name, answer),
+                })
+            }
+        };
+        match done {
+            Ok(next) => value = next,
+            Err(outcome) => return outcome,
+        }
+    }
+    Outcome::Keep(value)
+}
+
+/// A node's answer about `input`, its failures turned into what the node's policy says.
+pub(super) fn ask(
+    context: &mut Context<'_>,
+    call: &NodeCall,
+    params: &[Option<Value>],
+    versions: &Versions,
+    input: Value,
+    calls: &mut Calls,
+) -> Result<Value, Outcome> {
+    let Some((version, tick)) = versions.0[call.node.0 as usize] else { return Err(Outcome::Held) };
+    let asked = context.memo.ask(call.node, version, tick, args_of(call, params), input);
+    let result = match asked.answer() {
+        None => Err(Outcome::Waiting(asked.clone())),
+        Some(Ok(answer)) => Ok(answer.clone()),
+        Some(Err(_)) => match context.plan.nodes[call.node.0 as usize].on_error {
+            OnError::Skip => Err(Outcome::Drop),
+            OnError::Null => Ok(Value::Null),
+            OnError::Hold => Err(Outcome::Held),
+        },
+    };
+    calls.push(asked);
+    result
+}
+
+fn args_of(call: &NodeCall, params: &[Option<Value>]) -> Value {
+    Value::object(call.args.iter().filter_map(|(name, arg)| match arg {
+        Arg::Value(value) => Some((name.clone(), value.clone())),
+        Arg::Param(index) => params[*index].clone().map(|value| (name.clone(), value)),
+    }))
+}
+
+/// What the node sees: the whole element, or exactly the fields it declared.
+pub(super) fn input_of(call: &NodeCall, row: &Row, value: &Value) -> Value {
+    match &call.input {
+        None => value.clone(),
+        Some(fields) => Value::object(
+            fields
+                .iter()
+                .map(|(name, field)| (name.clone(), look_up(field, row, value).cloned().unwrap_or(Value::Null))),
+        ),
+    }
+}
+
+/// The value a field names, of the row or of the element as it stands.
+pub(super) fn look_up<'a>(field: &Field, row: &'a Row, value: &'a Value) -> Option<&'a Value> {
+    match field {
+        Field::Column(index) => Some(row.get(*index)),
+        Field::Path(path) => path.iter().try_fold(value, |value, name| match value {
+            Value::Object(object) => object.get(name),
+            _ => None,
+        }),
+    }
+}
+
+/// The element before its steps: its columns, then its children.
+pub(super) fn base_value(context: &Context<'_>, element: ElementId, row: &Row, children: Vec<Value>) -> Value {
+    let Base::Row { columns, .. } = &context.plan.elements[element.0 as usize].base else {
+        unreachable!("only elements of a first stage have children");
+    };
+    let columns = columns.iter().map(|(_, column)| row.get(*column).clone());
+    let values: Arc<[Value]> = columns.chain(children).collect();
+    Value::Object(Object::new(context.shapes.base(element).clone(), values))
+}
+
+fn select(shape: Option<&Arc<Shape>>, fields: &[(Arc<str>, Field)], row: &Row, value: &Value) -> Value {
+    let values = fields.iter().map(|(_, field)| look_up(field, row, value).cloned().unwrap_or(Value::Null));
+    match shape {
+        Some(shape) => Value::Object(Object::new(shape.clone(), values.collect::<Arc<[_]>>())),
+        None => Value::object(fields.iter().map(|(name, _)| name.clone()).zip(values)),
+    }
+}
+
+/// The element with the answer as one more field, or in place of the field of that name. Anything but an object
+/// (an earlier map replaced it) becomes an object of the one field.
+fn add_field(shape: Option<&Arc<Shape>>, value: &Value, name: &Arc<str>, answer: Value) -> Value {
+    let Value::Object(object) = value else { return Value::object([(name.clone(), answer)]) };
+    if let Some(shape) = shape.filter(|shape| shape.names().len() == object.values().len() + 1) {
+        let values: Arc<[Value]> = object.values().iter().cloned().chain([answer]).collect();
+        return Value::Object(Object::new(shape.clone(), values));
+    }
+    let members = object.shape().names().iter().cloned().zip(object.values().iter().cloned());
+    Value::object(members.chain([(name.clone(), answer)]))
+}
+
+/// The shapes of elements, made once for each definition so that equal objects share their names and a patch compares
+/// them member by member.
+pub(super) struct Shapes {
+    base: Vec<Option<Arc<Shape>>>,
+    steps: Vec<Vec<Option<Arc<Shape>>>>,
+}
+
+impl Shapes {
+    pub(super) fn new(plan: &Plan) -> Self {
+        let mut shapes = Shapes { base: Vec::new(), steps: Vec::new() };
+        for element in &plan.elements {
+            let mut now = match &element.base {
+                Base::Row { columns, children, .. } => {
+                    let names = columns.iter().map(|(name, _)| name).chain(children.iter().map(|(name, _)| name));
+                    Some(Shape::new(names.cloned()))
+                }
+                Base::Element(earlier) => shapes.last(earlier.id),
+            };
+            shapes.base.push(now.clone());
+            let mut steps = Vec::new();
+            for step in &element.steps {
+                now = match step {
+                    Step::Select(fields) => Some(Shape::new(fields.iter().map(|(name, _)| name.clone()))),
+                    Step::Map { into: None, .. } => None,
+                    Step::Map { into: Some(name), .. } => {
+                        now.map(|shape| Shape::new(shape.names().iter().chain([name]).cloned()))
+                    }
+                    Step::Where(_) | Step::Filter(_) => now,
+                };
+                steps.push(now.clone());
+            }
+            shapes.steps.push(steps);
+        }
+        shapes
+    }
+
+    fn base(&self, element: ElementId) -> &Arc<Shape> {
+        self.base[element.0 as usize].as_ref().expect("an element of a row is an object")
+    }
+
+    /// The shape after a step; `None` if a node decides it.
+    fn after(&self, element: ElementId, step: usize) -> Option<&Arc<Shape>> {
+        self.steps[element.0 as usize][step].as_ref()
+    }
+
+    fn last(&self, element: ElementId) -> Option<Arc<Shape>> {
+        let element = element.0 as usize;
+        self.steps[element].last().unwrap_or(&self.base[element]).clone()
+    }
+}

@@ -1,0 +1,150 @@
+//! The calls of guests: equal questions exist once.
+//!
+//! A call is found by a keyed 128-bit hash of (node, version, tick, arguments, input) and compared byte by byte on a
+//! hit, so a collision costs time and never an answer. The memo itself only holds calls weakly: a call lives while a
+//! cell or a waiting document uses it, and a while longer in a short queue of recent ones, since rows that leave a list
+//! often come back.
+
+use std::collections::VecDeque;
+use std::hash::Hasher;
+use std::sync::{Arc, Weak};
+
+use rustc_hash::FxHashMap;
+use siphasher::sip128::{Hasher128, SipHasher13};
+use smallvec::SmallVec;
+
+use super::guest::{GuestCall, NodeVersion};
+use super::plan::NodeId;
+use crate::data::Value;
+
+/// How many calls outlive their last user.
+const RECENT: usize = 4096;
+
+/// See the module.
+pub(super) struct Memo {
+    calls: FxHashMap<u128, SmallVec<[Weak<GuestCall>; 1]>>,
+    recent: VecDeque<Arc<GuestCall>>,
+    /// Calls nobody has asked a guest for yet.
+    asked: Vec<Arc<GuestCall>>,
+    key: [u8; 16],
+    scratch: String,
+    /// Size of `calls` at which dead entries are swept.
+    sweep_at: usize,
+}
+
+impl Memo {
+    /// `key` makes hashes unpredictable to whoever writes rows.
+    pub(super) fn new(key: [u8; 16]) -> Self {
+        Memo {
+            calls: FxHashMap::default(),
+            recent: VecDeque::new(),
+            asked: Vec::new(),
+            key,
+            scratch: String::new(),
+            sweep_at: 2 * RECENT,
+        }
+    }
+
+    /// The call of this question, with its answer if it has come.
+    pub(super) fn ask(
+        &mut self,
+        node: NodeId,
+        version: NodeVersion,
+        tick: u64,
+        args: Value,
+        input: Value,
+    ) -> Arc<GuestCall> {
+        let hash = self.hash(node, version, tick, &args, &input);
+        let same = |call: &GuestCall| {
+            call.node == node
+                && call.version == version
+                && call.tick == tick
+                && same_text(&call.args, &args)
+                && same_text(&call.input, &input)
+        };
+        let entry = self.calls.entry(hash).or_default();
+        entry.retain(|call| call.strong_count() > 0);
+        if let Some(call) = entry.iter().filter_map(Weak::upgrade).find(|call| same(call)) {
+            return call;
+        }
+        let call = Arc::new(GuestCall::new(node, version, tick, args, input));
+        entry.push(Arc::downgrade(&call));
+        self.asked.push(call.clone());
+        self.remember(call.clone());
+        call
+    }
+
+    /// The calls that were made since this was last asked, each of them new.
+    pub(super) fn take_asked(&mut self) -> Vec<Arc<GuestCall>> {
+        std::mem::take(&mut self.asked)
+    }
+
+    fn remember(&mut self, call: Arc<GuestCall>) {
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(call);
+        if self.calls.len() >= self.sweep_at {
+            self.calls.retain(|_, calls| {
+                calls.retain(|call| call.strong_count() > 0);
+                !calls.is_empty()
+            });
+            self.sweep_at = (2 * self.calls.len()).max(2 * RECENT);
+        }
+    }
+
+    fn hash(&mut self, node: NodeId, version: NodeVersion, tick: u64, args: &Value, input: &Value) -> u128 {
+        let mut hasher = SipHasher13::new_with_key(&self.key);
+        hasher.write_u32(node.0);
+        hasher.write_u64(version.0);
+        hasher.write_u64(tick);
+        for value in [args, input] {
+            self.scratch.clear();
+            value.write_json(&mut self.scratch);
+            hasher.write_usize(self.scratch.len());
+            hasher.write(self.scratch.as_bytes());
+        }
+        hasher.finish128().as_u128()
+    }
+}
+
+/// Equal as a guest sees them: `1.0` and `1` are equal numbers and different questions.
+fn same_text(a: &Value, b: &Value) -> bool {
+    a.is_same(b) || a.to_json() == b.to_json()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_questions_are_one_call() {
+        let mut memo = Memo::new([7; 16]);
+        let ask = |memo: &mut Memo, input: &str| {
+            memo.ask(
+                NodeId(0),
+                NodeVersion(1),
+                0,
+                Value::object([]),
+                Value::parse_json(input).expect("the test's input is JSON"),
+            )
+        };
+        let first = ask(&mut memo, r#"{"id":1}"#);
+        assert!(Arc::ptr_eq(&first, &ask(&mut memo, r#"{"id":1}"#)));
+        assert!(!Arc::ptr_eq(&first, &ask(&mut memo, r#"{"id":1.0}"#)), "another text is another question");
+        assert_eq!(memo.take_asked().len(), 2);
+        first.resolve(Ok(Value::Int(5)));
+        assert_eq!(ask(&mut memo, r#"{"id":1}"#).answer(), Some(&Ok(Value::Int(5))));
+        assert!(memo.take_asked().is_empty());
+    }
+
+    #[test]
+    fn calls_without_users_are_forgotten() {
+        let mut memo = Memo::new([7; 16]);
+        for n in 0..10 * RECENT as i64 {
+            memo.ask(NodeId(0), NodeVersion(1), 0, Value::object([]), Value::Int(n));
+            memo.take_asked();
+        }
+        assert!(memo.calls.len() <= 2 * RECENT);
+    }
+}

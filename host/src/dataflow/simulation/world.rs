@@ -1,0 +1,265 @@
+//! A model of Postgres, as far as stitching depends on it.
+//!
+//! A transaction has an id from its first write and a place in the stream from its commit; snapshots see it some time
+//! later (a synchronous standby may be away), and until then its row locks are held. Rows are small maps of integers
+//! and texts; the third column of a user is large, so that the stream leaves it out when it does not change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use rand::rngs::SmallRng;
+use rand::seq::IteratorRandom;
+use rand::{Rng, RngCore};
+
+use crate::data::{
+    Answer, Change, Commit, KeyBuilder, KeyClass, LeafId, Lsn, Row, RowId, Snapshot, TableId, Upquery, Value, Xid,
+};
+
+pub(super) const USERS: TableId = TableId(0);
+pub(super) const FOLLOWS: TableId = TableId(1);
+pub(super) const PLACES: TableId = TableId(2);
+pub(super) const LARGE: usize = 2;
+
+/// The rows of all tables; the number is above one only in the bag (`follows`).
+pub(super) type State = BTreeMap<(u32, RowId), (Row, u32)>;
+
+pub(super) struct World {
+    /// In commit order; the first `before` are from before the stream.
+    pub commits: Vec<Arc<Commit>>,
+    before: usize,
+    state: State,
+    next_xid: u32,
+    open: BTreeSet<u32>,
+    /// Committed, but snapshots do not see them yet; their rows are locked.
+    unseen: BTreeMap<u32, BTreeSet<(u32, RowId)>>,
+    pub lsn: Lsn,
+}
+
+pub(super) fn id_of(table: TableId, row: &Row) -> RowId {
+    let mut key = KeyBuilder::new();
+    if table == FOLLOWS {
+        key.push_text(&format!("{} {}", row.get(0).to_json(), row.get(1).to_json()));
+    } else {
+        assert!(key.push(&KeyClass::Int, row.get(0)), "ids are numbers");
+    }
+    RowId { leaf: LeafId(100 + table.0), key: key.finish() }
+}
+
+fn apply(state: &mut State, change: &Change) {
+    let table = change.table().0;
+    let take = |state: &mut State, id: &RowId| {
+        let key = (table, id.clone());
+        let (row, count) = state.get_mut(&key).expect("the model changes rows that are there");
+        let row = row.clone();
+        *count -= 1;
+        if *count == 0 {
+            state.remove(&key);
+        }
+        row
+    };
+    match change {
+        Change::Insert { id, row, .. } => state.entry((table, id.clone())).or_insert((row.clone(), 0)).1 += 1,
+        Change::Delete { id, .. } => drop(take(state, id)),
+        Change::Truncate { leaf, .. } => state.retain(|(other, id), _| *other != table || id.leaf != *leaf),
+        Change::Update { old, id, row, unchanged, .. } => {
+            let before = take(state, old);
+            let mut values = row.values().to_vec();
+            for &column in unchanged {
+                values[usize::from(column)] = before.get(usize::from(column)).clone();
+            }
+            state.entry((table, id.clone())).or_insert((Row::new(values), 0)).1 += 1;
+        }
+    }
+}
+
+impl World {
+    pub(super) fn new(rng: &mut SmallRng) -> Self {
+        let mut world = World {
+            commits: Vec::new(),
+            before: 0,
+            state: State::new(),
+            next_xid: if rng.random_bool(0.3) { u32::MAX - rng.random_range(0..40) } else { 700 },
+            open: BTreeSet::new(),
+            unseen: BTreeMap::new(),
+            lsn: Lsn(0x100),
+        };
+        for _ in 0..rng.random_range(0..12) {
+            world.begin();
+            world.commit(rng);
+        }
+        world
+    }
+
+    /// Begins a transaction that writes.
+    pub(super) fn begin(&mut self) {
+        self.open.insert(self.next_xid);
+        self.next_xid = self.next_xid.wrapping_add(1);
+    }
+
+    /// One of the open transactions rolls back.
+    pub(super) fn roll_back(&mut self, rng: &mut SmallRng) {
+        if let Some(&xid) = self.open.iter().choose(rng) {
+            self.open.remove(&xid);
+        }
+    }
+
+    /// One of the open transactions commits; snapshots may see it at once or later.
+    pub(super) fn commit(&mut self, rng: &mut SmallRng) {
+        let Some(&xid) = self.open.iter().choose(rng) else { return };
+        self.open.remove(&xid);
+        let mut changes = Vec::new();
+        let mut locked = BTreeSet::new();
+        for _ in 0..rng.random_range(1..5) {
+            self.change(rng, &mut changes, &mut locked);
+        }
+        self.lsn.0 += rng.random_range(8..40);
+        let commit = Commit { xid: Xid(xid), end: self.lsn, changes };
+        self.commits.push(Arc::new(commit));
+        let exclusive = self
+            .commits
+            .last()
+            .is_some_and(|commit| commit.changes.iter().any(|change| matches!(change, Change::Truncate { .. })));
+        if !exclusive && rng.random_bool(0.4) {
+            self.unseen.insert(xid, locked);
+        }
+    }
+
+    /// Snapshots see one more of the committed transactions.
+    pub(super) fn reveal(&mut self, rng: &mut SmallRng) {
+        if let Some(&xid) = self.unseen.keys().choose(rng) {
+            self.unseen.remove(&xid);
+        }
+    }
+
+    pub(super) fn reveal_all(&mut self) {
+        self.unseen.clear();
+    }
+
+    /// The stream begins (again) here. Its origin sees every commit so far, whatever ordinary snapshots see.
+    pub(super) fn start_stream(&mut self) -> (Snapshot, Lsn) {
+        self.before = self.commits.len();
+        (self.snapshot_without(&self.open), self.lsn)
+    }
+
+    /// The commits of the stream, from the first after its start.
+    pub(super) fn stream(&self) -> &[Arc<Commit>] {
+        &self.commits[self.before..]
+    }
+
+    fn snapshot_without(&self, running: &BTreeSet<u32>) -> Snapshot {
+        let mut running: Vec<Xid> = running.iter().map(|&xid| Xid(xid)).collect();
+        running.sort_by_key(|xid| xid.0.wrapping_sub(self.next_xid));
+        let xmax = Xid(self.next_xid);
+        Snapshot { xmin: running.first().copied().unwrap_or(xmax), xmax, running }
+    }
+
+    /// What an upquery finds now.
+    pub(super) fn answer(&self, upquery: &Upquery) -> Answer {
+        let hidden = self.open.iter().chain(self.unseen.keys()).copied().collect();
+        let snapshot = self.snapshot_without(&hidden);
+        let mut seen = State::new();
+        for commit in self.commits.iter().filter(|commit| snapshot.sees(commit.xid)) {
+            commit.changes.iter().for_each(|change| apply(&mut seen, change));
+        }
+        let rows = upquery.asks.iter().map(|ask| {
+            let wanted = |row: &Row| {
+                let matches = |key: &Vec<Value>| {
+                    ask.key.iter().zip(key).all(|((column, class), value)| {
+                        class.compare(row.get(*column), value) == Some(std::cmp::Ordering::Equal)
+                    })
+                };
+                (ask.key.is_empty() || ask.keys.iter().any(matches))
+                    && ask.filter.as_ref().is_none_or(|filter| filter.test_row(row) == Some(true))
+            };
+            let rows = seen.iter().filter(|((table, _), (row, _))| *table == ask.table.0 && wanted(row));
+            Ok(rows.flat_map(|((_, id), (row, count))| (0..*count).map(|_| (id.clone(), row.clone()))).collect())
+        });
+        Answer { id: upquery.id, snapshot, insert: self.lsn, flush: self.lsn, rows: rows.collect() }
+    }
+
+    /// The rows after every commit that ends at or before `position`.
+    pub(super) fn at(&self, position: Lsn) -> State {
+        let mut state = State::new();
+        for commit in self.commits.iter().filter(|commit| commit.end <= position) {
+            commit.changes.iter().for_each(|change| apply(&mut state, change));
+        }
+        state
+    }
+
+    fn is_locked(&self, table: TableId, id: &RowId) -> bool {
+        self.unseen.values().any(|rows| rows.contains(&(table.0, id.clone())))
+    }
+
+    fn change(&mut self, rng: &mut SmallRng, changes: &mut Vec<Change>, locked: &mut BTreeSet<(u32, RowId)>) {
+        let table = TableId(rng.random_range(0..3));
+        let row = random_row(table, rng);
+        let id = id_of(table, &row);
+        let existing =
+            self.state.keys().filter(|(other, id)| *other == table.0 && !self.is_locked(table, id)).choose(rng);
+        let existing = existing.map(|(_, id)| id.clone());
+        let taken = |id: &RowId| table != FOLLOWS && (self.state.contains_key(&(table.0, id.clone())));
+        let change = match (rng.random_range(0..20), existing) {
+            (0, _) if self.unseen.is_empty() && rng.random_bool(0.3) => {
+                Change::Truncate { table, leaf: LeafId(100 + table.0) }
+            }
+            (1..5, Some(id)) => Change::Delete { table, id },
+            (5..14, Some(old)) => {
+                let before = self.state[&(table.0, old.clone())].0.clone();
+                let keeps_id = table != FOLLOWS && rng.random_bool(0.8);
+                let mut values = row.values().to_vec();
+                if keeps_id {
+                    values[0] = before.get(0).clone();
+                }
+                let mut unchanged = Vec::new();
+                if table == USERS && rng.random_bool(0.7) {
+                    values[LARGE] = Value::Null;
+                    unchanged.push(LARGE as u16);
+                }
+                let row = Row::new(values);
+                let id = id_of(table, &row);
+                if id != old && (taken(&id) || self.is_locked(table, &id)) {
+                    return;
+                }
+                Change::Update { table, old, id, row, unchanged }
+            }
+            _ if taken(&id) || self.is_locked(table, &id) => return,
+            _ => Change::Insert { table, id, row },
+        };
+        match &change {
+            Change::Insert { id, .. } | Change::Delete { id, .. } => drop(locked.insert((table.0, id.clone()))),
+            Change::Update { old, id, .. } => locked.extend([(table.0, old.clone()), (table.0, id.clone())]),
+            Change::Truncate { .. } => {}
+        }
+        apply(&mut self.state, &change);
+        changes.push(change);
+    }
+}
+
+fn random_row(table: TableId, rng: &mut SmallRng) -> Row {
+    let mut below = |bound: u32| Value::Int(i64::from(rng.next_u32() % bound));
+    let values = match table {
+        // id, name, large
+        USERS => vec![below(6), below(5), below(4)],
+        // follower, followed: a bag
+        FOLLOWS => vec![below(6), below(6)],
+        // id, owner, rating
+        _ => vec![below(12), below(6), below(6)],
+    };
+    let kept = if table == FOLLOWS { 0 } else { 1 };
+    let values = values.into_iter().enumerate().map(|(column, value)| match value {
+        value if table == USERS && column > 0 => Value::from(["a", "b", "c", "dd", "e"][text_index(&value)]),
+        value => value,
+    });
+    let values: Vec<Value> = values
+        .enumerate()
+        .map(|(column, value)| if column >= kept && rng.random_ratio(1, 7) { Value::Null } else { value })
+        .collect();
+    Row::new(values)
+}
+
+fn text_index(value: &Value) -> usize {
+    match value {
+        Value::Int(index) => *index as usize,
+        _ => 0,
+    }
+}

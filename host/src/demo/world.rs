@@ -1,0 +1,102 @@
+//! The demo's folder and `sangre.yaml`, and the file that the user edits.
+
+use std::path::{Path, PathBuf};
+
+/// The nodes the demo can run with: those whose tools are on this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Nodes {
+    /// The filter `open-at`: a built component.
+    pub open_at: Option<PathBuf>,
+    /// The transform `occupancy`: a script.
+    pub occupancy: Option<PathBuf>,
+    /// What is missing, a line each, with the remedy.
+    pub missing: Vec<String>,
+}
+
+/// The script that comes with the program.
+const OCCUPANCY: &str = include_str!("occupancy.js");
+
+/// The script to run and to edit: the example itself in a checkout of the source, else a copy in `folder`.
+pub fn occupancy_script(folder: &Path) -> std::io::Result<PathBuf> {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/javascript/occupancy.js");
+    if let Ok(example) = example.canonicalize() {
+        return Ok(example);
+    }
+    let copy = folder.join("occupancy.js");
+    std::fs::write(&copy, OCCUPANCY)?;
+    Ok(copy)
+}
+
+/// The text of the demo's `sangre.yaml`.
+pub fn configuration(database: &str, port: u16, nodes: &Nodes) -> String {
+    // A JSON string is a double-quoted string of YAML; `$` would be taken for a variable of the environment, but no URL of a
+    // private Postgres has one.
+    let quote = |text: &str| serde_json::Value::from(text).to_string();
+    let node = |name: &str, kind: &str, path: &Option<PathBuf>| {
+        let line = path.as_ref().map(|path| format!("  {name}: {{ {kind}: {} }}\n", quote(&path.to_string_lossy())));
+        line.unwrap_or_default()
+    };
+    let mut text = format!("database: {}\nlisten: 127.0.0.1:{port}\nadmin: 127.0.0.1:0\n\n", quote(database));
+    text += "tables:\n  users: { hide: [email] }\n\n";
+    if nodes.open_at.is_some() || nodes.occupancy.is_some() {
+        text += "nodes:\n";
+        text += &node("open-at", "component", &nodes.open_at);
+        text += &node("occupancy", "script", &nodes.occupancy);
+        text += "\n";
+    }
+    text += QUERY;
+    if nodes.open_at.is_some() {
+        text += "              - filter: { node: open-at, args: { hour: $hour } }\n";
+    }
+    if nodes.occupancy.is_some() {
+        text += "              - map: { node: occupancy, into: occupation, input: [id] }\n";
+    }
+    let first = if nodes.occupancy.is_some() { "-occupation, name" } else { "name" };
+    text += &format!("              - order_by: [{first}]\n              - limit: 20\n");
+    if nodes.open_at.is_none() {
+        // A declared parameter that nothing uses would be a mistake in the file.
+        text = text.replace("    params: { hour: { type: int4, default: 12 } }\n", "");
+    }
+    text
+}
+
+const QUERY: &str = r#"queries:
+  followeds:
+    route: "/followeds/{user_id}"
+    params: { hour: { type: int4, default: 12 } }
+    from: users
+    get: { id: $user_id }
+    with:
+      followeds:
+        from: users
+        through: { table: users_followeds, parent: user_id, child: followed_id }
+        select: [id, name]
+        with:
+          places:
+            from: places
+            through: users_places
+            where: { rating: { gte: 3 } }
+            steps:
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_nodes_leave_a_whole_configuration() {
+        let (wasm, script) = (Some(PathBuf::from("/a \"b\"/open_at.wasm")), Some(PathBuf::from("/c/occupancy.js")));
+        for (open_at, occupancy) in [(wasm.clone(), script.clone()), (wasm, None), (None, script), (None, None)] {
+            let nodes = Nodes { open_at, occupancy, missing: vec![] };
+            let text = configuration("postgres://u:p@127.0.0.1:5/postgres", 4000, &nodes);
+            let value: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
+            let steps = &value["queries"]["followeds"]["with"]["followeds"]["with"]["places"]["steps"];
+            let names = steps.as_array().expect("a list").iter().filter_map(|step| step.as_object()?.keys().next());
+            let (open_at, occupancy) = (nodes.open_at.is_some(), nodes.occupancy.is_some());
+            let expected = [("filter", open_at), ("map", occupancy), ("order_by", true), ("limit", true)];
+            assert!(names.eq(expected.iter().filter(|(_, there)| *there).map(|(name, _)| name)), "{text}");
+            assert_eq!(value["queries"]["followeds"].get("params").is_some(), open_at);
+            assert_eq!(value["nodes"]["open-at"]["component"].as_str(), open_at.then_some("/a \"b\"/open_at.wasm"));
+        }
+    }
+}

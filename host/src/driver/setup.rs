@@ -1,0 +1,98 @@
+//! From options to a running writer: catalogue, plan, publication, stream.
+//!
+//! What may pass is tried again, forever, with growing pauses; meanwhile the server answers that it cannot serve yet.
+//! What somebody has to put right ends the start with what they have to do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::handle::Code;
+use super::nodes::Nodes;
+use super::open::{Command, Shared};
+use super::writer::Writer;
+use super::{DriverError, Options};
+use crate::data::Catalogue;
+use crate::query::{self, Compiled, Definitions};
+use crate::source::{PostgresSource, SourceError};
+
+/// The first and the longest pause between two tries.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+
+/// Pauses that double from 100 ms to 3 s.
+pub(super) struct Pauses(Duration);
+
+impl Pauses {
+    pub(super) fn new() -> Self {
+        Pauses(PAUSES.0)
+    }
+
+    pub(super) async fn pause(&mut self) {
+        tokio::time::sleep(self.0).await;
+        self.0 = (self.0 * 2).min(PAUSES.1);
+    }
+}
+
+pub(super) async fn run(
+    options: Options,
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+    stop: CancellationToken,
+) -> Result<(), DriverError> {
+    let options = Arc::new(options);
+    let planned = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        planned = plan(&options, &shared) => planned?,
+    };
+    if options.strict && !planned.problems.is_empty() {
+        let lines = planned.problems.0.iter().map(|problem| problem.in_file(&options.file));
+        return Err(DriverError::Queries(lines.collect::<Vec<_>>().join("\n")));
+    }
+    let nodes = Nodes::start(options.host.clone(), &options.nodes, &planned.plan).map_err(DriverError::Nodes)?;
+    let tables = Arc::new(planned.plan.tables.clone());
+    let (source, events) = PostgresSource::spawn(options.source.clone(), tables, stop.clone())?;
+    Writer::new(options, shared, planned, nodes, Arc::new(source)).run(events, commands, stop).await
+}
+
+/// Reads the catalogue, makes the plan, and has its tables published.
+pub(super) async fn plan(options: &Options, shared: &Shared) -> Result<Compiled, DriverError> {
+    let mut pauses = Pauses::new();
+    loop {
+        match try_plan(options).await {
+            Ok(compiled) => {
+                for problem in &compiled.problems.0 {
+                    tracing::error!("{}", problem.in_file(&options.file));
+                }
+                return Ok(compiled);
+            }
+            Err(SourceError::Transient(reason)) => {
+                tracing::warn!("the database cannot be used yet: {reason}");
+                shared.set_status(
+                    Some(Code::DatabaseUnreachable),
+                    vec!["the database is out of reach: the log says why".into()],
+                );
+                pauses.pause().await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn try_plan(options: &Options) -> Result<Compiled, SourceError> {
+    let catalogue = PostgresSource::check(&options.source).await?;
+    let compiled = compile(options, &catalogue);
+    PostgresSource::publish(&options.source, &compiled.plan.tables).await?;
+    Ok(compiled)
+}
+
+fn compile(options: &Options, catalogue: &Catalogue) -> Compiled {
+    let definitions = Definitions {
+        queries: &options.queries,
+        tables: &options.tables,
+        nodes: options.nodes.iter().map(|node| (&*node.name, node.on_error)).collect(),
+        depth: options.depth,
+    };
+    query::compile(&definitions, catalogue)
+}

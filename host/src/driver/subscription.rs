@@ -1,0 +1,143 @@
+//! One client's way through a document's states.
+//!
+//! A follower holds what the client holds: the state it was sent last. Each emission is turned into a step from there, so
+//! one that fell behind is sent a single step over all it missed, and one that comes back starts from its own state.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{broadcast, watch};
+
+use super::documents::{News, Opened, step};
+use super::handle::{Code, Event, Problem, State, Status, Subscription, Update};
+use super::open::{Shared, problem};
+use crate::data::Value;
+use crate::diff;
+use crate::revision::{Emission, Revision};
+
+/// See the module.
+pub(super) struct Follower {
+    shared: Arc<Shared>,
+    opened: Opened,
+    status: watch::Receiver<Status>,
+    /// What the client holds; `None` before the first update.
+    holds: Option<(Revision, Value)>,
+    /// What the client was told last; it assumes that all is well.
+    told: (State, Option<Code>),
+    started: bool,
+}
+
+impl Follower {
+    pub(super) fn new(shared: Arc<Shared>, mut opened: Opened) -> Self {
+        let status = shared.status.subscribe();
+        let holds = opened.base.take();
+        Follower { shared, opened, status, holds, told: (State::Live, None), started: false }
+    }
+
+    async fn advance(&mut self) -> Result<Event, Problem> {
+        if !self.started && !self.opened.waits && let Some(newest) = self.opened.newest.take() {
+            return self.first(&newest);
+        }
+        loop {
+            if self.started && let Some(status) = self.news_of_status() {
+                return Ok(Event::Status(status));
+            }
+            tokio::select! {
+                news = self.opened.news.recv() => {
+                    if let Some(event) = self.take(news)? {
+                        return Ok(event);
+                    }
+                }
+                changed = self.status.changed() => {
+                    changed.map_err(|_| gone())?;
+                    self.give_up()?;
+                }
+            }
+        }
+    }
+
+    /// A client without a document is not left waiting for a database that is away.
+    fn give_up(&self) -> Result<(), Problem> {
+        let away = self.status.borrow().code == Some(Code::DatabaseUnreachable);
+        if away && !self.started && self.opened.newest.is_none() {
+            return Err(self.shared.unavailable());
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, news: Result<News, broadcast::error::RecvError>) -> Result<Option<Event>, Problem> {
+        match news {
+            Ok(News::Emission(emission)) if self.started => Ok(self.next_step(&emission)),
+            Ok(News::Emission(emission)) => self.first(&emission).map(Some),
+            Ok(News::Held(held)) => {
+                self.opened.held = held;
+                self.settle()
+            }
+            Ok(News::Settled) => self.settle(),
+            Ok(News::Ended(problem)) => Err(problem),
+            // The emissions that are left say where to; what was missed is in the step.
+            Err(broadcast::error::RecvError::Lagged(_)) => Ok(None),
+            Err(broadcast::error::RecvError::Closed) => Err(gone()),
+        }
+    }
+
+    /// The state there was when the follower came includes all it has to.
+    fn settle(&mut self) -> Result<Option<Event>, Problem> {
+        match self.opened.newest.take() {
+            Some(newest) if !self.started => self.first(&newest).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn first(&mut self, newest: &Emission) -> Result<Event, Problem> {
+        self.started = true;
+        self.opened.newest = None;
+        let root = newest.root().clone();
+        let update = match self.holds.take() {
+            Some(from) => {
+                let patch = step(&from, newest, &self.shared.memo);
+                Update::step(newest.revision(), root, from.0, from.1).with_patch(patch)
+            }
+            None => Update::whole(newest.revision(), root),
+        };
+        if update.document_text().len() > self.shared.document_bytes {
+            return Err(problem(Code::DocumentTooLarge, "the document is larger than allowed"));
+        }
+        self.holds = Some((newest.revision(), newest.root().clone()));
+        Ok(Event::Update(update))
+    }
+
+    /// A step to this state; nothing, if it looks the same to the client.
+    fn next_step(&mut self, emission: &Emission) -> Option<Event> {
+        let from = self.holds.take()?;
+        let patch = step(&from, emission, &self.shared.memo);
+        if diff::is_empty(&patch) {
+            self.holds = Some((from.0, emission.root().clone()));
+            return None;
+        }
+        let root = emission.root().clone();
+        self.holds = Some((emission.revision(), root.clone()));
+        Some(Event::Update(Update::step(emission.revision(), root, from.0, from.1).with_patch(patch)))
+    }
+
+    /// The status, if it is another than the client was told.
+    fn news_of_status(&mut self) -> Option<Status> {
+        let mut status = self.status.borrow_and_update().clone();
+        if status.state == State::Live && self.opened.held {
+            status.state = State::Degraded;
+            status.code = Some(Code::NodeUnavailable);
+        }
+        let now = (status.state, status.code);
+        (std::mem::replace(&mut self.told, now) != now).then_some(status)
+    }
+}
+
+fn gone() -> Problem {
+    problem(Code::ShuttingDown, "the server is shutting down")
+}
+
+impl Subscription for Follower {
+    fn next(&mut self) -> BoxFuture<'_, Result<Event, Problem>> {
+        Box::pin(self.advance())
+    }
+}

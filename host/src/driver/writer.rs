@@ -1,0 +1,434 @@
+//! The writer's loop: one event at a time into the engine, its effects out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::documents::{Document, Live, News, Opened, Origin, name};
+use super::handle::{Code, Problem};
+use super::nodes::Nodes;
+use super::open::{Command, Refused, Serving, Shared, problem};
+use super::setup::{self, Pauses};
+use super::{DriverError, Options};
+use crate::data::{Answer, Change, Commit, Upquery, UpqueryError, Xid};
+use crate::dataflow::guest::GuestCall;
+use crate::dataflow::plan::{DocumentId, Plan};
+use crate::dataflow::{Effects, Engine};
+use crate::query::{Bound, Compiled, Routes};
+use crate::revision::Revision;
+use crate::source::{Source, SourceEvent, SourceEvents, Started};
+
+/// How often what time alone decides is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+/// An answer whose snapshot came too early is asked for again after this long.
+const AGAIN: Duration = Duration::from_millis(2);
+
+/// See the module.
+pub(super) struct Writer {
+    options: Arc<Options>,
+    shared: Arc<Shared>,
+    source: Arc<dyn Source>,
+    nodes: Nodes,
+    plan: Arc<Plan>,
+    routes: Arc<Routes>,
+    /// Counts plans.
+    generation: u64,
+    /// `None` until the stream begins.
+    engine: Option<Engine>,
+    origin: Origin,
+    live: Live,
+    /// Number of documents ever opened, from a number that no other run began with.
+    instances: u64,
+    /// The transaction being received.
+    transaction: Option<(Xid, Vec<Change>)>,
+    upqueries: JoinSet<(u64, Result<Answer, UpqueryError>)>,
+    guests: JoinSet<Vec<Arc<GuestCall>>>,
+    chores: JoinSet<Chore>,
+    provoking: bool,
+    planning: bool,
+    /// Ticks since the position moved while an answer waited for it.
+    stalled: bool,
+}
+
+/// Something that took its time.
+enum Chore {
+    Provoked,
+    Planned(Result<Compiled, DriverError>),
+}
+
+impl Writer {
+    pub(super) fn new(
+        options: Arc<Options>,
+        shared: Arc<Shared>,
+        compiled: Compiled,
+        nodes: Nodes,
+        source: Arc<dyn Source>,
+    ) -> Self {
+        Writer {
+            options,
+            shared,
+            source,
+            nodes,
+            plan: Arc::new(compiled.plan),
+            routes: Arc::new(compiled.routes),
+            generation: 0,
+            engine: None,
+            origin: Origin::default(),
+            live: Live::default(),
+            instances: u64::from_le_bytes(random()),
+            transaction: None,
+            upqueries: JoinSet::new(),
+            guests: JoinSet::new(),
+            chores: JoinSet::new(),
+            provoking: false,
+            planning: false,
+            stalled: false,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut events: SourceEvents,
+        mut commands: mpsc::Receiver<Command>,
+        stop: CancellationToken,
+    ) -> Result<(), DriverError> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                event = events.recv() => match event {
+                    Some(event) => self.source_event(event)?,
+                    None => return Ok(()),
+                },
+                Some(command) = commands.recv() => self.command(command),
+                Some(answer) = self.upqueries.join_next() => {
+                    // An aborted task belongs to a stream that is over.
+                    if let Ok((id, answer)) = answer {
+                        self.answer(id, answer);
+                    }
+                }
+                Some(calls) = self.guests.join_next() => {
+                    let calls = calls.expect("the node host answers every call");
+                    self.step(|engine| engine.answered(&calls));
+                }
+                Some(chore) = self.chores.join_next() => {
+                    self.chore_done(chore.expect("chores do not panic"))?;
+                }
+                event = self.nodes.event() => {
+                    if let Some((node, version)) = self.nodes.take(event, &self.shared) {
+                        self.step(|engine| engine.node_changed(node, Some(version), 0));
+                    }
+                }
+                _ = tick.tick() => self.tick(),
+            }
+        }
+    }
+
+    fn source_event(&mut self, event: SourceEvent) -> Result<(), DriverError> {
+        match event {
+            SourceEvent::Starting { waiting_for } => {
+                tracing::info!("the stream cannot begin yet: {waiting_for}");
+                self.shared.set_status(Some(Code::Starting), vec![waiting_for]);
+            }
+            SourceEvent::Started(started) => self.started(started),
+            SourceEvent::Begin { xid } => self.transaction = Some((xid, Vec::new())),
+            SourceEvent::Changes(changes) => {
+                if let Some((_, all)) = &mut self.transaction {
+                    all.extend(changes);
+                }
+            }
+            SourceEvent::Commit { end } => {
+                if let Some((xid, changes)) = self.transaction.take() {
+                    let commit = Arc::new(Commit { xid, end, changes });
+                    self.step(|engine| engine.commit(commit));
+                }
+            }
+            SourceEvent::Position(position) => self.step(|engine| engine.advance(position)),
+            SourceEvent::TableChanged { table, reason, replan } => {
+                let label = self.plan.tables.get(table.0 as usize).map(|table| table.label());
+                tracing::info!("table {} changed: {reason}", label.unwrap_or_default());
+                if replan {
+                    self.plan_anew();
+                } else {
+                    self.step(|engine| engine.table_changed(table));
+                }
+            }
+            SourceEvent::Lost { reason } => {
+                tracing::warn!("the stream broke off: {reason}");
+                self.transaction = None;
+                let reasons = vec!["the stream from the database broke off: the log says why".into()];
+                self.shared.set_status(Some(Code::DatabaseUnreachable), reasons);
+            }
+            SourceEvent::Failed(error) => return Err(DriverError::Source(error.into())),
+        }
+        Ok(())
+    }
+
+    /// A stream begins: what was known is asked for anew.
+    fn started(&mut self, started: Started) {
+        if *started.tables != self.plan.tables {
+            // Of tables that were replaced meanwhile: another beginning follows.
+            return;
+        }
+        self.transaction = None;
+        self.upqueries.abort_all();
+        tracing::info!("streaming from {} on", started.position);
+        self.origin = Origin { system: started.system.clone(), timeline: started.timeline };
+        for document in self.live.by_key.values_mut() {
+            document.forget_identity();
+        }
+        let effects = match &mut self.engine {
+            Some(engine) => engine.reset(started.snapshot.clone(), started.position),
+            None => self.new_engine(&started),
+        };
+        self.perform(effects);
+        let serving = Serving { routes: self.routes.clone(), source: self.source.clone(), generation: self.generation };
+        *self.shared.serving.write().expect("nothing panics under it") = Some(serving);
+        self.shared.set_status(None, Vec::new());
+    }
+
+    fn new_engine(&mut self, started: &Started) -> Effects {
+        let mut engine = Engine::new(
+            self.plan.clone(),
+            started.snapshot.clone(),
+            started.position,
+            self.options.list_elements,
+            random(),
+        );
+        for (index, version) in self.nodes.versions.iter().enumerate() {
+            let node = crate::dataflow::plan::NodeId(index as u32);
+            engine.node_changed(node, *version, 0);
+        }
+        self.engine = Some(engine);
+        self.move_documents()
+    }
+
+    /// Opens the documents of the plan before in this one, where their queries are defined as they were.
+    fn move_documents(&mut self) -> Effects {
+        let before = std::mem::take(&mut self.live);
+        let definitions: HashMap<String, DocumentId> = (0..self.plan.documents.len() as u32)
+            .map(|index| (self.plan.definition_of(DocumentId(index)), DocumentId(index)))
+            .collect();
+        let mut all = Effects::default();
+        for (_, mut document) in before.by_key {
+            let Some(&id) = definitions.get(&*document.definition) else {
+                document.tell(News::Ended(problem(Code::QueryBroken, "the query has changed: ask again")));
+                continue;
+            };
+            document.name.0 = id;
+            let engine = self.engine.as_mut().expect("it was just made");
+            let (key, effects) = engine.open(id, &document.params);
+            self.live.by_name.insert(document.name.clone(), key);
+            self.live.by_key.insert(key, document);
+            all.append(effects);
+        }
+        all
+    }
+
+    fn step(&mut self, event: impl FnOnce(&mut Engine) -> Effects) {
+        if let Some(engine) = &mut self.engine {
+            let effects = event(engine);
+            self.perform(effects);
+        }
+    }
+
+    fn perform(&mut self, effects: Effects) {
+        for emission in effects.emissions {
+            if let Some(document) = self.live.by_key.get_mut(&emission.document) {
+                document.emit(&self.plan, &self.origin, emission.root, emission.position, &emission.versions);
+            }
+        }
+        for key in effects.unchanged {
+            self.tell(key, News::Settled);
+        }
+        for (key, reason) in effects.blocked {
+            if let Some(document) = self.live.by_key.get(&key) {
+                document.blocked(reason);
+            }
+        }
+        for upquery in effects.upqueries {
+            let delay = if effects.again { AGAIN } else { Duration::ZERO };
+            self.upqueries.spawn(ask(self.source.clone(), upquery, delay));
+        }
+        for batch in self.nodes.evaluate(effects.calls) {
+            self.guests.spawn(batch);
+        }
+        if effects.provoke {
+            self.provoke();
+        }
+        if let Some(table) = effects.contradiction {
+            tracing::error!("rows of table {table} are not what the stream said: everything is read anew");
+            self.source.replace_tables(Arc::new(self.plan.tables.clone()));
+        }
+        if let Some(engine) = &self.engine {
+            let position = engine.position();
+            self.source.acknowledge(position);
+            self.shared.position.send_if_modified(|at| std::mem::replace(at, position) != position);
+        }
+    }
+
+    fn tell(&self, key: crate::dataflow::DocumentKey, news: News) {
+        if let Some(document) = self.live.by_key.get(&key) {
+            document.tell(news);
+        }
+    }
+
+    fn answer(&mut self, id: u64, answer: Result<Answer, UpqueryError>) {
+        match answer {
+            Ok(answer) => self.step(|engine| engine.found(answer)),
+            Err(error) => {
+                tracing::error!("the database does not answer a query: {error}");
+                self.step(|engine| engine.refused(id));
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Open { bound, generation, resume, reply } => {
+                // Whoever asked may have gone.
+                let _ = reply.send(self.open(bound, generation, resume));
+            }
+            Command::Reload { node } => self.nodes.reload(node),
+        }
+    }
+
+    fn open(&mut self, bound: Bound, generation: u64, resume: Option<Revision>) -> Result<Opened, Refused> {
+        if generation != self.generation {
+            return Err(Refused::OldPlan);
+        }
+        let Some(engine) = &mut self.engine else { return Err(Refused::Problem(self.shared.unavailable())) };
+        let name = name(bound.document, &bound.params);
+        let key = match self.live.by_name.get(&name) {
+            Some(&key) => key,
+            None => {
+                if self.live.by_key.len() >= self.options.subscriptions {
+                    return Err(Refused::Problem(self.full()));
+                }
+                let (key, effects) = engine.open(bound.document, &bound.params);
+                self.instances = self.instances.wrapping_add(1);
+                let definition = self.plan.definition_of(bound.document).into();
+                let document = Document::new(name.clone(), bound.params, definition, self.instances);
+                self.live.by_key.insert(key, document);
+                self.live.by_name.insert(name, key);
+                self.perform(effects);
+                key
+            }
+        };
+        let engine = self.engine.as_ref().expect("it was there above");
+        let (settled, blocked) = (engine.is_settled(key), engine.blocked(key));
+        let document = self.live.by_key.get_mut(&key).expect("it was found or made above");
+        let away = self.shared.status.borrow().code == Some(Code::DatabaseUnreachable);
+        if away && !document.has_state() {
+            return Err(Refused::Problem(self.shared.unavailable()));
+        }
+        // While the database is away nothing newer will come.
+        document.open(resume, settled || away, blocked).map_err(Refused::Problem)
+    }
+
+    /// There are as many documents as there may be: those nobody follows go first.
+    fn full(&mut self) -> Problem {
+        let idle = self.live.by_key.iter().filter(|(_, document)| document.is_idle()).map(|(&key, _)| key);
+        let idle: Vec<_> = idle.collect();
+        idle.into_iter().for_each(|key| self.close(key));
+        problem(Code::TooMany, "too many documents are live: try again later")
+    }
+
+    fn close(&mut self, key: crate::dataflow::DocumentKey) {
+        if let Some(document) = self.live.by_key.remove(&key) {
+            self.live.by_name.remove(&document.name);
+            self.step(|engine| engine.close(key));
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        let documents = self.live.by_key.iter_mut();
+        let abandoned: Vec<_> =
+            documents.filter_map(|(&key, document)| document.is_abandoned(now).then_some(key)).collect();
+        abandoned.into_iter().for_each(|key| self.close(key));
+        // The stream passes a position by itself, but for corner cases (a position at a page's beginning).
+        let waits = self.engine.as_ref().is_some_and(Engine::waits_for_position);
+        if waits && self.stalled {
+            self.provoke();
+        }
+        self.stalled = waits;
+    }
+
+    fn provoke(&mut self) {
+        if !std::mem::replace(&mut self.provoking, true) {
+            let provoked = self.source.provoke();
+            self.chores.spawn(async move {
+                if let Err(error) = provoked.await {
+                    tracing::debug!("the stream could not be provoked: {error}");
+                }
+                Chore::Provoked
+            });
+        }
+    }
+
+    /// The database's tables are no longer those of the plan.
+    fn plan_anew(&mut self) {
+        if !std::mem::replace(&mut self.planning, true) {
+            let (options, shared) = (self.options.clone(), self.shared.clone());
+            self.chores.spawn(async move { Chore::Planned(setup::plan(&options, &shared).await) });
+        }
+    }
+
+    fn chore_done(&mut self, chore: Chore) -> Result<(), DriverError> {
+        match chore {
+            Chore::Provoked => self.provoking = false,
+            Chore::Planned(compiled) => {
+                self.planning = false;
+                self.replace_plan(compiled?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with another plan as soon as the source streams its tables.
+    fn replace_plan(&mut self, compiled: Compiled) {
+        *self.shared.serving.write().expect("nothing panics under it") = None;
+        self.shared.set_status(Some(Code::Starting), vec!["queries are resolved anew".into()]);
+        self.generation += 1;
+        self.plan = Arc::new(compiled.plan);
+        self.routes = Arc::new(compiled.routes);
+        self.engine = None;
+        self.upqueries.abort_all();
+        self.source.replace_tables(Arc::new(self.plan.tables.clone()));
+    }
+}
+
+/// Asks until there is an answer, or a refusal.
+async fn ask(source: Arc<dyn Source>, upquery: Upquery, delay: Duration) -> (u64, Result<Answer, UpqueryError>) {
+    let mut pauses = Pauses::new();
+    tokio::time::sleep(delay).await;
+    loop {
+        match source.ask(upquery.clone()).await {
+            Err(UpqueryError::Definite(reason)) => return (upquery.id, Err(UpqueryError::Definite(reason))),
+            Err(error) => {
+                tracing::debug!("asking again: {error}");
+                pauses.pause().await;
+            }
+            answer => return (upquery.id, answer),
+        }
+    }
+}
+
+/// Bytes nobody can guess, from the same place as the standard library's hash keys.
+fn random<const N: usize>() -> [u8; N] {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    let mut bytes = [0; N];
+    for chunk in bytes.chunks_mut(8) {
+        let hash = RandomState::new().build_hasher().finish().to_le_bytes();
+        chunk.copy_from_slice(&hash[..chunk.len()]);
+    }
+    bytes
+}

@@ -1,0 +1,181 @@
+//! Documents that are made up: each path is a behaviour.
+
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::driver::handle::{
+    After, Ask, Code, Documents, Event, Health, Lsn, NodeInfo, Problem, Revision, State, Status, Subscription, Update,
+    Value,
+};
+
+/// All codes, for routes such as `/fail/0`.
+pub const CODES: [Code; 20] = [
+    Code::BadRequest,
+    Code::UnknownParameter,
+    Code::MissingParameter,
+    Code::InvalidParameter,
+    Code::Unauthenticated,
+    Code::TokenExpired,
+    Code::Forbidden,
+    Code::MissingClaim,
+    Code::UnknownRoute,
+    Code::DocumentTooLarge,
+    Code::ListTooLong,
+    Code::TooMany,
+    Code::Internal,
+    Code::Starting,
+    Code::DatabaseUnreachable,
+    Code::QueryBroken,
+    Code::NodeUnavailable,
+    Code::AfterTimeout,
+    Code::SlowClient,
+    Code::ShuttingDown,
+];
+
+/// The document is `{"n":N,"pad":".."}`, N the number of commits; its revision is `0/N.<path>`.
+pub struct Fake {
+    pub commits: watch::Sender<u64>,
+    pub asks: Mutex<Vec<Ask>>,
+    pub reasons: Mutex<Vec<String>>,
+    pub reloaded: Mutex<Vec<String>>,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        let commits = watch::Sender::new(1);
+        Fake { commits, asks: Mutex::default(), reasons: Mutex::default(), reloaded: Mutex::default() }
+    }
+}
+
+impl Fake {
+    pub fn commit(&self) {
+        self.commits.send_modify(|n| *n += 1);
+    }
+
+    /// How many subscriptions are open.
+    pub fn open(&self) -> usize {
+        self.commits.receiver_count()
+    }
+}
+
+struct Followed {
+    path: String,
+    commits: watch::Receiver<u64>,
+    /// What the client holds.
+    held: Option<u64>,
+    /// Told right after the first update.
+    then: Option<Result<Event, Problem>>,
+    first: bool,
+}
+
+impl Documents for Fake {
+    fn subscribe(&self, ask: Ask) -> BoxFuture<'_, Result<Box<dyn Subscription>, Problem>> {
+        self.asks.lock().expect("a lock").push(ask.clone());
+        let numbered =
+            |prefix| ask.path.strip_prefix(prefix)?.parse::<usize>().ok().and_then(|i| CODES.get(i).copied());
+        if let Some(code) = numbered("/fail/") {
+            return async move { Err(Problem { code, message: "as asked".into() }) }.boxed();
+        }
+        let late = numbered("/late/").map(|code| Err(Problem { code, message: "as asked".into() }));
+        let stale = (ask.path == "/stale").then(|| {
+            let code = Some(Code::DatabaseUnreachable);
+            Ok(Event::Status(Status { state: State::Stale, code, since: SystemTime::UNIX_EPOCH }))
+        });
+        let known = late.is_some() || ["/doc", "/big", "/stale", "/never"].contains(&&*ask.path);
+        if !known {
+            return async { Err(Problem { code: Code::UnknownRoute, message: "no query has this route".into() }) }
+                .boxed();
+        }
+        let commits = self.commits.subscribe();
+        let newest = *commits.borrow();
+        let resumed = ask.resume.as_ref().and_then(|text| {
+            let n = text.strip_prefix("0/")?.strip_suffix(&format!(".{}", &ask.path[1..]))?.parse().ok();
+            n.filter(|n| *n <= newest)
+        });
+        let followed = Followed { path: ask.path, commits, held: resumed, then: late.or(stale), first: true };
+        async { Ok(Box::new(followed) as Box<dyn Subscription>) }.boxed()
+    }
+
+    fn after(&self, after: After) -> BoxFuture<'_, Result<(), Problem>> {
+        async move {
+            match after {
+                After::Lsn(lsn) => {
+                    let mut commits = self.commits.subscribe();
+                    let included = commits.wait_for(|n| Lsn(*n) >= lsn).await;
+                    included.map(|_| ()).map_err(|_| crate::session::shutting_down())
+                }
+                After::Xid(_) => Err(Problem { code: Code::AfterTimeout, message: "not yet".into() }),
+            }
+        }
+        .boxed()
+    }
+
+    fn health(&self) -> Health {
+        Health { reasons: self.reasons.lock().expect("a lock").clone() }
+    }
+
+    fn position(&self) -> Lsn {
+        Lsn(*self.commits.borrow())
+    }
+
+    fn nodes(&self) -> Vec<NodeInfo> {
+        vec![NodeInfo { name: "a".into(), kind: "map".into(), version: "1f".into(), error: Some("oh".into()) }]
+    }
+
+    fn reload(&self, node: &str) -> Result<(), Problem> {
+        if node != "a" {
+            return Err(Problem { code: Code::UnknownRoute, message: format!("no node is called \"{node}\"") });
+        }
+        self.reloaded.lock().expect("a lock").push(node.into());
+        Ok(())
+    }
+}
+
+impl Subscription for Followed {
+    fn next(&mut self) -> BoxFuture<'_, Result<Event, Problem>> {
+        async move {
+            if self.path == "/never" {
+                return std::future::pending().await;
+            }
+            if !self.first {
+                if let Some(then) = self.then.take() {
+                    return then;
+                }
+                let held = self.held;
+                let seen = self.commits.wait_for(|n| Some(*n) != held).await;
+                seen.map_err(|_| crate::session::shutting_down())?;
+            }
+            self.first = false;
+            let (from, n) = (self.held, *self.commits.borrow());
+            self.held = Some(n);
+            Ok(Event::Update(update(&self.path[1..], from, n)))
+        }
+        .boxed()
+    }
+}
+
+fn update(name: &str, from: Option<u64>, n: u64) -> Update {
+    let revision = |n| Revision(format!("0/{n}.{name}").into());
+    let pad = if name == "big" { "x".repeat(1 << 20) } else { String::new() };
+    let document = format!(r#"{{"n":{n},"pad":"{pad}"}}"#);
+    let update = match from {
+        None => {
+            return Update::whole(revision(n), Value::Null).with_document_text(&*document).with_merge_patch(document);
+        }
+        Some(from) => Update::step(revision(n), Value::Null, revision(from), Value::Null),
+    };
+    let (patch, merge_patch) = match from == Some(n) {
+        true => ("[]".to_owned(), "{}".to_owned()),
+        false => {
+            let ops = format!(
+                r#"{{"op":"replace","path":"/n","value":{n}}},{{"op":"replace","path":"/pad","value":"{pad}"}}"#
+            );
+            (format!("[{ops}]"), document.clone())
+        }
+    };
+    update.with_document_text(document).with_patch(patch).with_merge_patch(merge_patch)
+}

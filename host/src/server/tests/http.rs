@@ -1,0 +1,208 @@
+//! Questions with one answer.
+
+use std::time::Duration;
+
+use super::fake::CODES;
+use super::*;
+use crate::server::{Auth, ServerError};
+use crate::session::protocol::meaning;
+
+#[tokio::test]
+async fn a_document_has_a_tag_and_is_not_sent_twice() {
+    let server = start().await;
+    let answer = get(server.address, "/doc?hour=3&access_token=secret", &[]).await;
+    assert_eq!((answer.status, &*answer.body), (200, r#"{"n":1,"pad":""}"#));
+    assert_eq!(answer.header("etag"), r#""0/1.doc""#);
+    assert_eq!(answer.header("content-type"), "application/json");
+    assert_eq!(answer.header("cache-control"), "private, no-cache");
+    assert_eq!(answer.header("vary"), "Accept, Origin, Authorization, Cookie");
+    assert_eq!(answer.header("sangre-status"), "live");
+    {
+        let asks = server.fake.asks.lock().expect("a lock");
+        assert_eq!(asks[0].query, [("hour".into(), "3".into())]);
+    }
+
+    for tags in [r#""0/1.doc""#, r#"W/"0/1.doc""#, r#""x", "0/1.doc""#, "*"] {
+        let answer = get(server.address, "/doc", &[("If-None-Match", tags)]).await;
+        assert_eq!((answer.status, &*answer.body), (304, ""), "{tags}");
+        assert_eq!(answer.header("etag"), r#""0/1.doc""#);
+    }
+    server.fake.commit();
+    let answer = get(server.address, "/doc", &[("If-None-Match", r#""0/1.doc""#)]).await;
+    assert_eq!((answer.status, &*answer.body), (200, r#"{"n":2,"pad":""}"#));
+    assert_eq!(answer.header("etag"), r#""0/2.doc""#);
+
+    let head = request(server.address, "HEAD", "/doc", &[]).await;
+    assert_eq!((head.status, &*head.body, head.header("content-length")), (200, "", "16"));
+    assert_eq!(request(server.address, "POST", "/doc", &[]).await.status, 405);
+}
+
+#[tokio::test]
+async fn one_message_since_a_revision() {
+    let server = start().await;
+    server.fake.commit();
+    let since = async |revision: &str| get(server.address, &format!("/doc?revision={revision}"), &[]).await.body;
+    assert!(since("0/1.doc").await.starts_with(r#"{"revision":"0/2.doc","from":"0/1.doc","patch":[{"op":"replace""#));
+    assert_eq!(since("0/2.doc").await, r#"{"revision":"0/2.doc","from":"0/2.doc","patch":[]}"#);
+    let whole = r#"{"revision":"0/2.doc","from":null,"patch":[{"op":"replace","path":"","value":{"n":2,"pad":""}}]}"#;
+    for foreign in ["0/1.big", "0/9.doc", "nonsense", ""] {
+        assert_eq!(since(foreign).await, whole, "{foreign}");
+    }
+    let merged = r#"{"revision":"0/2.doc","from":"0/1.doc","patch":{"n":2,"pad":""}}"#;
+    assert_eq!(since("0/1.doc&format=merge-patch").await, merged);
+    assert_eq!(
+        since("0/1.doc&format=document").await,
+        r#"{"revision":"0/2.doc","from":null,"document":{"n":2,"pad":""}}"#
+    );
+    assert_eq!(get(server.address, "/doc?format=merge-patch", &[]).await.body, r#"{"n":2,"pad":""}"#);
+}
+
+#[tokio::test]
+async fn after_waits() {
+    let server = start().await;
+    let waiting = tokio::spawn(async move { get(server.address, "/doc?after=0/3", &[]).await });
+    while server.fake.open() == 0 {
+        tokio::task::yield_now().await;
+    }
+    server.fake.commit();
+    server.fake.commit();
+    assert_eq!(waiting.await.expect("no panic").header("etag"), r#""0/3.doc""#);
+    assert_eq!(get(server.address, "/doc?after=xid:7", &[]).await.status, 504);
+    assert_eq!(get(server.address, "/doc?after=7", &[]).await.status, 400);
+}
+
+#[tokio::test]
+async fn every_code_has_its_status() {
+    let server = start().await;
+    for (index, code) in CODES.into_iter().enumerate() {
+        let expected = meaning(code);
+        for headers in [&[][..], &[("Accept", "text/event-stream")]] {
+            let answer = get(server.address, &format!("/fail/{index}"), headers).await;
+            assert_eq!(answer.status, expected.http, "{code:?}");
+            let start = format!(
+                r#"{{"error":{{"code":"{}","message":"as asked","retry":{},"reference":""#,
+                expected.name, expected.retry
+            );
+            assert!(answer.body.starts_with(&start), "{}", answer.body);
+        }
+    }
+    assert_eq!(get(server.address, "/unknown", &[]).await.status, 404);
+    let multiplexed = get(server.address, "/sangre", &[]).await;
+    assert_eq!(multiplexed.status, 404);
+    assert!(multiplexed.body.contains("is not supported yet"), "{}", multiplexed.body);
+    assert_eq!(get(server.address, "/stale", &[]).await.header("sangre-status"), "stale; code=database_unreachable");
+}
+
+#[tokio::test]
+async fn foreign_pages_and_names_are_refused() {
+    let server = start().await;
+    for (headers, status) in [
+        (&[("Origin", "https://evil.example")][..], 403),
+        (&[("Origin", "null")], 403),
+        (&[("Host", "evil.example")], 403),
+        (&[("Host", "evil.example"), ("Origin", "http://evil.example")], 403),
+        (&[("Origin", "https://app.example.com")], 200),
+        (&[("Origin", "http://localhost:5173")], 200),
+        (&[("Host", "localhost")], 200),
+    ] {
+        let answer = get(server.address, "/doc", headers).await;
+        assert_eq!(answer.status, status, "{headers:?}");
+        let allowed =
+            headers.iter().find(|(name, _)| *name == "Origin" && status == 200).map_or("", |(_, value)| value);
+        assert_eq!(answer.header("access-control-allow-origin"), allowed);
+        assert_eq!(
+            get(server.admin, "/healthz", headers).await.status == 403,
+            status == 403 || allowed.contains("app")
+        );
+    }
+    let preflight = [("Origin", "https://app.example.com"), ("Access-Control-Request-Method", "GET")];
+    let answer = request(server.address, "OPTIONS", "/doc", &preflight).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("access-control-allow-origin"), "https://app.example.com");
+    assert!(answer.header("access-control-allow-headers").contains("Last-Event-ID"));
+    let foreign = [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "GET")];
+    assert_eq!(request(server.address, "OPTIONS", "/doc", &foreign).await.status, 403);
+}
+
+#[tokio::test]
+async fn limits() {
+    let server = start_with(|settings| {
+        settings.limits.url_bytes = 100;
+        settings.limits.connections_per_client = 1;
+        settings.timing.idle = Duration::from_millis(200);
+    })
+    .await;
+    assert_eq!(get(server.address, &format!("/doc?a={}", "x".repeat(100)), &[]).await.status, 414);
+    let mut idle = TcpStream::connect(server.address).await.expect("a connection");
+    let answer = get(server.address, "/doc", &[]).await;
+    assert_eq!((answer.status, answer.header("connection")), (429, "close"));
+    assert_eq!(idle.read(&mut [0]).await.expect("closed by the server"), 0);
+    while get(server.address, "/doc", &[]).await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_operators_port() {
+    let server = start().await;
+    assert_eq!(get(server.admin, "/healthz", &[]).await.status, 200);
+    assert_eq!(get(server.admin, "/readyz", &[]).await.status, 200);
+    server.fake.reasons.lock().expect("a lock").push("the database is unreachable".into());
+    let answer = get(server.admin, "/readyz", &[]).await;
+    assert_eq!((answer.status, &*answer.body), (503, r#"{"ready":false,"reasons":["the database is unreachable"]}"#));
+    assert_eq!(
+        get(server.admin, "/nodes", &[]).await.body,
+        r#"[{"name":"a","kind":"map","version":"1f","error":"oh"}]"#
+    );
+    assert_eq!(request(server.admin, "POST", "/nodes/a/reload", &[]).await.status, 200);
+    assert_eq!(request(server.admin, "POST", "/nodes/b/reload", &[]).await.status, 404);
+    assert_eq!(*server.fake.reloaded.lock().expect("a lock"), ["a"]);
+    let metrics = get(server.admin, "/metrics", &[]).await;
+    assert_eq!(metrics.status, 501);
+    assert!(metrics.body.contains("not supported yet"));
+    assert_eq!(get(server.admin, "/doc", &[]).await.status, 404);
+    assert_eq!(
+        get(server.address, "/healthz", &[]).await.status,
+        404,
+        "nothing of the operator's on the clients' port"
+    );
+}
+
+#[tokio::test]
+async fn without_auth_only_this_machine() {
+    let settings = ServerSettings::on("0.0.0.0:0");
+    assert!(matches!(Server::bind(settings.clone()).await, Err(ServerError::Exposed { .. })));
+    assert!(Server::bind(ServerSettings { auth: Auth::None, ..settings }).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_shutdown_finishes_what_is_in_flight() {
+    let server = start().await;
+    let waiting = tokio::spawn(get_owned(server.address, "/doc?after=0/2"));
+    while server.fake.open() == 0 {
+        tokio::task::yield_now().await;
+    }
+    server.shutdown.cancel();
+    while TcpStream::connect(server.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    server.fake.commit();
+    assert_eq!(waiting.await.expect("no panic").status, 200);
+    server.task.await.expect("the server ends");
+}
+
+#[tokio::test]
+async fn a_shutdown_cuts_off_what_does_not_end() {
+    let server = start_with(|settings| settings.timing.grace = Duration::from_millis(100)).await;
+    let waiting = tokio::spawn(get_owned(server.address, "/never"));
+    while server.fake.open() == 0 {
+        tokio::task::yield_now().await;
+    }
+    server.shutdown.cancel();
+    assert_eq!(waiting.await.expect("no panic").status, 503);
+    server.task.await.expect("the server ends");
+}
+
+async fn get_owned(address: SocketAddr, target: &'static str) -> Answer {
+    get(address, target, &[]).await
+}

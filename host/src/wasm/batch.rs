@@ -1,0 +1,251 @@
+//! Questions to a node, put into batches of one JSON text, and its answers taken apart.
+//!
+//! Questions with equal args go together, since args stand once for a whole group of rows; so the order in a batch is not
+//! that of the questions. A batch that fails as a whole is halved until the bad row is found, and only that row is in
+//! error. That costs a few calls for one bad row and a lot for a thousand, so a clock limits it.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::time::Instant;
+
+use serde_json::value::RawValue;
+
+use super::bindings::Answers;
+use super::error::Fault;
+use super::limits::MAX_DEPTH;
+use super::program::{NodeKind, Program};
+
+/// Rows of one batch at most.
+const MAX_ROWS: usize = 10_000;
+
+/// How many deadlines the search for bad rows in one batch may take.
+const SEARCH_DEADLINES: u32 = 10;
+
+/// One question, as text, and who wants the answer.
+pub(super) trait Question {
+    /// Appends the args' JSON text.
+    fn write_args(&self, out: &mut String);
+    /// Appends the input's JSON text.
+    fn write_input(&self, out: &mut String);
+    /// Whether both are known to have equal args without writing them.
+    fn has_same_args(&self, other: &Self) -> bool;
+    /// Takes the answer: a JSON text, or why there is none.
+    fn answer(&self, answer: Result<&str, String>);
+}
+
+/// Questions in groups of equal args.
+pub(super) struct Questions<Q> {
+    questions: Vec<Q>,
+    /// The args' text of each group.
+    args: Vec<String>,
+    /// Group and question, sorted by group.
+    order: Vec<(u32, u32)>,
+}
+
+impl<Q: Question> Questions<Q> {
+    pub fn new(questions: Vec<Q>) -> Self {
+        let mut groups: HashMap<String, u32> = HashMap::new();
+        let mut args = Vec::new();
+        let mut order: Vec<(u32, u32)> = Vec::with_capacity(questions.len());
+        let mut before: Option<(&Q, u32)> = None;
+        for (question, index) in questions.iter().zip(0..) {
+            let group = match before {
+                Some((other, group)) if question.has_same_args(other) => group,
+                _ => {
+                    let mut text = String::new();
+                    question.write_args(&mut text);
+                    *groups.entry(text).or_insert_with_key(|text| {
+                        args.push(text.clone());
+                        args.len() as u32 - 1
+                    })
+                }
+            };
+            order.push((group, index));
+            before = Some((question, group));
+        }
+        order.sort_unstable();
+        Questions { questions, args, order }
+    }
+
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The batch that begins at `from` and has about `bytes`, and where it ends. At least one row.
+    pub fn batch(&self, from: usize, bytes: usize) -> (Range<usize>, String) {
+        let mut text = String::with_capacity(bytes.min(1 << 20) + 256);
+        let end = self.write(from..self.len().min(from + MAX_ROWS), bytes, &mut text);
+        (from..end, text)
+    }
+
+    fn write(&self, range: Range<usize>, bytes: usize, out: &mut String) -> usize {
+        out.push('[');
+        let mut open = None;
+        let mut end = range.start;
+        for &(group, question) in &self.order[range] {
+            if out.len() >= bytes && open.is_some() {
+                break;
+            }
+            match open {
+                Some(open) if open == group => out.push(','),
+                _ => {
+                    out.push_str(if open.is_some() { "]},{\"args\":" } else { "{\"args\":" });
+                    out.push_str(&self.args[group as usize]);
+                    out.push_str(",\"rows\":[");
+                    open = Some(group);
+                }
+            }
+            self.questions[question as usize].write_input(out);
+            end += 1;
+        }
+        out.push_str(if open.is_some() { "]}]" } else { "]" });
+        end
+    }
+
+    /// Asks the questions in `range`, whose text is `text`, and answers each. The error says why so many failed that
+    /// the rest is not worth asking.
+    pub fn ask(&self, program: &Program, range: Range<usize>, text: &str) -> Result<(), String> {
+        let until = Instant::now() + program.limits().deadline * SEARCH_DEADLINES;
+        self.search(program, range, text, until)
+    }
+
+    fn search(&self, program: &Program, range: Range<usize>, text: &str, until: Instant) -> Result<(), String> {
+        let fault = match program.evaluate(text).and_then(|answers| self.take(program.kind(), &range, &answers)) {
+            Ok(()) => return Ok(()),
+            Err(fault) => fault,
+        };
+        if range.len() <= 1 {
+            self.fail(range, &fault.to_string());
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            let message = format!("not evaluated, since too many other rows failed: {fault}");
+            self.fail(range, &message);
+            return Err(message);
+        }
+        let middle = range.start + range.len() / 2;
+        let [first, second] = [range.start..middle, middle..range.end].map(|half| {
+            let mut text = String::new();
+            self.write(half.clone(), usize::MAX, &mut text);
+            self.search(program, half, &text, until)
+        });
+        first.and(second)
+    }
+
+    /// Gives every question of `range` its answer, or none of them if the answers as a whole are wrong.
+    fn take(&self, kind: NodeKind, range: &Range<usize>, answers: &Answers) -> Result<(), Fault> {
+        check_depth(&answers.values)?;
+        let values: Vec<&RawValue> =
+            serde_json::from_str(&answers.values).map_err(|error| Fault::NotJson(error.to_string()))?;
+        if values.len() != range.len() {
+            return Err(Fault::Count { answers: values.len(), rows: range.len() });
+        }
+        let mut failures: HashMap<usize, &str> = HashMap::new();
+        for (row, message) in &answers.failures {
+            failures.entry(*row).or_insert(message);
+        }
+        for (row, (value, (_, question))) in values.iter().zip(&self.order[range.clone()]).enumerate() {
+            let answer = match failures.get(&row) {
+                Some(message) => Err((*message).to_owned()),
+                None => checked(kind, value.get()),
+            };
+            self.questions[*question as usize].answer(answer);
+        }
+        Ok(())
+    }
+
+    /// Answers every question in `range` with an error.
+    pub fn fail(&self, range: Range<usize>, message: &str) {
+        for (_, question) in &self.order[range] {
+            self.questions[*question as usize].answer(Err(message.to_owned()));
+        }
+    }
+}
+
+/// A filter's answer has to be true or false, whatever language it comes from.
+fn checked(kind: NodeKind, text: &str) -> Result<&str, String> {
+    match (kind, text) {
+        (NodeKind::Filter, "true" | "false") | (NodeKind::Map | NodeKind::Reduce, _) => Ok(text),
+        (NodeKind::Filter, "null") => Err("keep answered null: missing return?".into()),
+        (NodeKind::Filter, other) => {
+            let shown = &other[..other.floor_char_boundary(40)];
+            Err(format!("keep answered {shown}: it has to be true or false"))
+        }
+    }
+}
+
+/// Finds nesting that a recursive reader might not stand, before one reads it.
+fn check_depth(text: &str) -> Result<(), Fault> {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => {
+                depth += 1;
+                // The array of answers is a level of its own.
+                if depth > MAX_DEPTH + 1 {
+                    return Err(Fault::TooDeep { limit: MAX_DEPTH });
+                }
+            }
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Asked(&'static str, &'static str);
+
+    impl Question for Asked {
+        fn write_args(&self, out: &mut String) {
+            out.push_str(self.0);
+        }
+        fn write_input(&self, out: &mut String) {
+            out.push_str(self.1);
+        }
+        fn has_same_args(&self, other: &Self) -> bool {
+            std::ptr::eq(self.0, other.0)
+        }
+        fn answer(&self, _: Result<&str, String>) {}
+    }
+
+    #[test]
+    fn equal_args_go_together() {
+        let asked = vec![Asked("{\"a\":1}", "1"), Asked("{}", "2"), Asked("{\"a\":1}", "3"), Asked("{}", "4")];
+        let questions = Questions::new(asked);
+        let (range, text) = questions.batch(0, usize::MAX);
+        assert_eq!(range, 0..4);
+        assert_eq!(text, r#"[{"args":{"a":1},"rows":[1,3]},{"args":{},"rows":[2,4]}]"#);
+    }
+
+    #[test]
+    fn batches_have_about_the_bytes_wanted() {
+        let questions = Questions::new((0..10).map(|_| Asked("{}", "\"12345678\"")).collect());
+        let (first, text) = questions.batch(0, 40);
+        assert_eq!((first.clone(), text.len()), (0..2, 44));
+        let (second, _) = questions.batch(first.end, 1);
+        assert_eq!(second, 2..3, "never none");
+    }
+
+    #[test]
+    fn nesting_is_counted_outside_of_texts() {
+        let deep = |levels: usize| format!("[{}1{}]", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(check_depth(&deep(MAX_DEPTH)), Ok(()));
+        assert_eq!(check_depth(&deep(MAX_DEPTH + 1)), Err(Fault::TooDeep { limit: MAX_DEPTH }));
+        assert_eq!(check_depth(&format!("[\"\\\"{}\"]", "[".repeat(500))), Ok(()));
+    }
+
+    #[test]
+    fn a_filter_says_true_or_false() {
+        assert_eq!(checked(NodeKind::Filter, "true"), Ok("true"));
+        assert!(checked(NodeKind::Filter, "null").is_err_and(|message| message.contains("missing return")));
+        assert!(checked(NodeKind::Filter, "1").is_err());
+        assert_eq!(checked(NodeKind::Map, "null"), Ok("null"));
+    }
+}

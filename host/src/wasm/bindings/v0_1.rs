@@ -1,0 +1,146 @@
+//! `sangre:node@0.1`, as `wit/0.1.0` has it.
+
+use wasmtime::component::{Component, ComponentExportIndex, ComponentType, Instance, Lift, Linker, Lower, TypedFunc};
+use wasmtime::{Store, StoreContextMut};
+
+use super::{Answers, Script};
+use crate::wasm::component::{Declared, Export};
+use crate::wasm::error::NodeError;
+use crate::wasm::instance::GuestState;
+use crate::wasm::log;
+use crate::wasm::program::NodeKind;
+
+const LOG: &str = "sangre:node/log@0.1.0";
+
+#[derive(ComponentType, Lift, Lower, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+enum Kind {
+    #[component(name = "filter")]
+    Filter,
+    #[component(name = "map")]
+    Map,
+    #[component(name = "reduce")]
+    Reduce,
+}
+
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+#[allow(dead_code, reason = "made from what guests send, by code the compiler does not follow")]
+enum Level {
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "error")]
+    Error,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct Failure {
+    row: u32,
+    message: String,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct BatchAnswers {
+    values: String,
+    failures: Vec<Failure>,
+}
+
+/// Where a component's functions are.
+#[derive(Clone)]
+pub(in crate::wasm) struct Exports {
+    evaluate: ComponentExportIndex,
+    load: Option<ComponentExportIndex>,
+}
+
+impl Exports {
+    pub fn of(component: &Component, declared: &Declared) -> Result<Self, NodeError> {
+        let (_, interface) = component.get_export(None, &declared.interface).ok_or(NodeError::NoNode)?;
+        let function = |name: &str| {
+            let lacks = || NodeError::Imports(format!("{} has no function {name}", declared.interface));
+            component.get_export_index(Some(&interface), name).ok_or_else(lacks)
+        };
+        match declared.export {
+            Export::Node(NodeKind::Filter) => Ok(Exports { evaluate: function("keep")?, load: None }),
+            Export::Node(NodeKind::Map) => Ok(Exports { evaluate: function("transform")?, load: None }),
+            Export::Node(NodeKind::Reduce) => Ok(Exports { evaluate: function("reduce")?, load: None }),
+            Export::Script => Ok(Exports { evaluate: function("evaluate")?, load: Some(function("load")?) }),
+        }
+    }
+
+    pub fn load(
+        &self,
+        store: &mut Store<GuestState>,
+        instance: &Instance,
+        script: &Script<'_>,
+    ) -> wasmtime::Result<Result<NodeKind, String>> {
+        let index = self.load.as_ref().ok_or_else(|| wasmtime::format_err!("not a script runtime"))?;
+        type Params<'a> = (&'a str, &'a str, Option<Kind>);
+        let load: TypedFunc<Params<'_>, (Result<Kind, String>,)> = instance.get_typed_func(&mut *store, index)?;
+        let expected = script.expected.map(Kind::from);
+        let (kind,) = load.call(store, (script.source, script.file_name, expected))?;
+        Ok(kind.map(NodeKind::from))
+    }
+
+    pub fn evaluate(
+        &self,
+        store: &mut Store<GuestState>,
+        instance: &Instance,
+        batch: &str,
+    ) -> wasmtime::Result<Answers> {
+        let evaluate: TypedFunc<(&str,), (BatchAnswers,)> = instance.get_typed_func(&mut *store, self.evaluate)?;
+        let (answers,) = evaluate.call(store, (batch,))?;
+        let failures = answers.failures.into_iter().map(|failure| (failure.row as usize, failure.message));
+        Ok(Answers { values: answers.values, failures: failures.collect() })
+    }
+}
+
+pub(super) fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    let mut log = linker.instance(LOG)?;
+    log.func_wrap("write", |store: StoreContextMut<'_, GuestState>, (level, message): (Level, String)| {
+        store.data().log(level.into(), &message);
+        Ok(())
+    })?;
+    log.func_wrap("fail", |mut store: StoreContextMut<'_, GuestState>, (message,): (String,)| {
+        store.data_mut().set_last_words(message);
+        Ok(())
+    })
+}
+
+impl From<NodeKind> for Kind {
+    fn from(kind: NodeKind) -> Self {
+        match kind {
+            NodeKind::Filter => Kind::Filter,
+            NodeKind::Map => Kind::Map,
+            NodeKind::Reduce => Kind::Reduce,
+        }
+    }
+}
+
+impl From<Kind> for NodeKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Filter => NodeKind::Filter,
+            Kind::Map => NodeKind::Map,
+            Kind::Reduce => NodeKind::Reduce,
+        }
+    }
+}
+
+impl From<Level> for log::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Debug => log::Level::Debug,
+            Level::Info => log::Level::Info,
+            Level::Warn => log::Level::Warn,
+            Level::Error => log::Level::Error,
+        }
+    }
+}

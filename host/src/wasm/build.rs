@@ -1,0 +1,59 @@
+//! Builds nodes from source with their language's own tools.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::files::cache_dir;
+use super::tools::{Tool, ToolError};
+
+const WHAT: &str = "building a Rust node";
+const TARGET: &str = "wasm32-wasip2";
+const CARGO: Tool = Tool { what: WHAT, program: "cargo", remedy: "install Rust from its own installer, rustup" };
+const RUSTUP: Tool =
+    Tool { what: WHAT, program: "rustup", remedy: "install rustup, or the target wasm32-wasip2 for your Rust" };
+const RUSTC: Tool = Tool { what: WHAT, program: "rustc", remedy: CARGO.remedy };
+
+/// Builds the crate in `dir` for `wasm32-wasip2` and gives the component's path. Takes seconds the first time.
+///
+/// What cargo makes goes to `target` beside the workspace of `dir`, or to the cache where that cannot be written to.
+pub fn rust(dir: &Path) -> Result<PathBuf, ToolError> {
+    let name = package_name(dir)?;
+    ensure_target(dir)?;
+    let target = target_dir(dir);
+    // This process may itself have been started by cargo, whose settings are not meant for the node.
+    let env = [
+        ("CARGO_TARGET_DIR", target.as_os_str()),
+        ("RUSTFLAGS", OsStr::new("")),
+        ("CARGO_ENCODED_RUSTFLAGS", OsStr::new("")),
+    ];
+    CARGO.run(dir, ["build", "--release", "--quiet", "--target", TARGET], &env)?;
+    let expected = target.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
+    if expected.exists() { Ok(expected) } else { Err(ToolError::NoResult { what: WHAT, program: "cargo", expected }) }
+}
+
+/// The package's name, as its manifest says.
+fn package_name(dir: &Path) -> Result<String, ToolError> {
+    let id = CARGO.run(dir, ["pkgid", "--quiet"], &[])?;
+    // `path+file:///nodes/open-at#0.1.0` or `path+file:///nodes/dir#open-at@0.1.0`.
+    let (url, fragment) = id.trim().rsplit_once('#').unwrap_or((id.trim(), ""));
+    let name = fragment.split_once('@').map_or_else(|| url.rsplit('/').next().unwrap_or(url), |(name, _)| name);
+    Ok(name.to_owned())
+}
+
+/// Adds the target if this toolchain lacks it.
+fn ensure_target(dir: &Path) -> Result<(), ToolError> {
+    let root = RUSTC.run(dir, ["--print", "target-libdir", "--target", TARGET], &[])?;
+    if Path::new(root.trim()).exists() {
+        return Ok(());
+    }
+    RUSTUP.run(dir, ["target", "add", TARGET], &[]).map(drop)
+}
+
+fn target_dir(dir: &Path) -> PathBuf {
+    let root = dir.ancestors().find(|dir| dir.join("Cargo.lock").exists()).unwrap_or(dir);
+    let beside = root.join("target");
+    match std::fs::create_dir_all(&beside) {
+        Ok(()) => std::path::absolute(&beside).unwrap_or(beside),
+        Err(_) => cache_dir().join("rust-nodes"),
+    }
+}

@@ -1,0 +1,116 @@
+//! From the bytes of a file to something that can be started: is it a component, what does it export, does it fit.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use super::bindings::{Interface, KNOWN_VERSIONS, link};
+use super::engine::Engine;
+use super::error::NodeError;
+use super::instance::GuestState;
+use super::program::NodeKind;
+use super::wasi;
+
+/// A component that was compiled, checked and linked. Making an instance of it takes microseconds.
+#[derive(Clone)]
+pub(super) struct Code {
+    pub pre: InstancePre<GuestState>,
+    pub interface: Interface,
+    pub export: Export,
+    /// Of the component's bytes.
+    pub hash: blake3::Hash,
+}
+
+/// What a component is to Sangre, by the interface it exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Export {
+    Node(NodeKind),
+    /// A runtime, which is given a node's source.
+    Script,
+}
+
+/// What a component says of itself in the name of its export.
+#[derive(Debug)]
+pub(super) struct Declared {
+    pub export: Export,
+    /// The export's full name.
+    pub interface: String,
+    /// Major and minor; patches of one minor version are compatible.
+    pub version: (u64, u64),
+}
+
+impl Code {
+    /// Compiles (or finds compiled) and checks `bytes`.
+    pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Self, NodeError> {
+        check_header(bytes)?;
+        let component = engine.compile(bytes)?;
+        let declared = declared(&component)?;
+        let interface = Interface::of(&component, &declared)?;
+        let mut linker = Linker::new(engine.inner());
+        let fit = |error: wasmtime::Error| NodeError::Imports(format!("{error:#}"));
+        wasi::link(&mut linker, &component).map_err(fit)?;
+        link(&mut linker).map_err(fit)?;
+        let pre = linker.instantiate_pre(&component).map_err(fit)?;
+        Ok(Code { pre, interface, export: declared.export, hash: blake3::hash(bytes) })
+    }
+}
+
+/// Reads the file at `path` if it has at most `limit` bytes.
+pub(super) fn read(path: &Path, limit: u64) -> Result<Arc<[u8]>, NodeError> {
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => NodeError::Missing(path.to_owned()),
+        _ => NodeError::Read { path: path.to_owned(), source },
+    };
+    let size = std::fs::metadata(path).map_err(failed)?.len();
+    if size > limit {
+        return Err(NodeError::TooLarge { path: path.to_owned(), size, limit });
+    }
+    Ok(std::fs::read(path).map_err(failed)?.into())
+}
+
+/// Tells a component from a core module and from anything else, for a message better than the parser's.
+fn check_header(bytes: &[u8]) -> Result<(), NodeError> {
+    match bytes {
+        [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(NodeError::CoreModule),
+        [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
+        _ => Err(NodeError::NotWasm),
+    }
+}
+
+fn declared(component: &Component) -> Result<Declared, NodeError> {
+    let ty = component.component_type();
+    let mut found: Vec<Declared> = Vec::new();
+    for (name, export) in ty.exports(component.engine()) {
+        if matches!(export.ty, ComponentItem::ComponentInstance(_)) {
+            found.extend(parse_export(name)?);
+        }
+    }
+    match found.len() {
+        0 => Err(NodeError::NoNode),
+        1 => Ok(found.remove(0)),
+        _ => Err(NodeError::SeveralNodes(
+            found.iter().map(|declared| &*declared.interface).collect::<Vec<_>>().join(" and "),
+        )),
+    }
+}
+
+/// `None` if the export is none of Sangre's.
+fn parse_export(name: &str) -> Result<Option<Declared>, NodeError> {
+    let Some((interface, version)) = name.strip_prefix("sangre:node/").and_then(|rest| rest.split_once('@')) else {
+        return Ok(None);
+    };
+    let export = match interface {
+        "filter-rows" => Export::Node(NodeKind::Filter),
+        "map-rows" => Export::Node(NodeKind::Map),
+        "reduce-lists" => Export::Node(NodeKind::Reduce),
+        "script" => Export::Script,
+        _ => return Ok(None),
+    };
+    let mut numbers = version.split('.').map(|part| part.parse::<u64>().ok());
+    let (Some(Some(major)), Some(Some(minor))) = (numbers.next(), numbers.next()) else {
+        return Err(NodeError::Version { found: version.to_owned(), known: KNOWN_VERSIONS });
+    };
+    Ok(Some(Declared { export, interface: name.to_owned(), version: (major, minor) }))
+}

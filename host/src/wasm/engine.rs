@@ -1,0 +1,123 @@
+//! The engine all nodes share: how guests are compiled, interrupted and given memory.
+
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+use wasmtime::component::Component;
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::cache::CodeCache;
+use super::error::{NodeError, chain};
+use super::limits::MAX_TABLE_ELEMENTS;
+
+/// How often running guests are asked whether their time is up.
+const TICK: Duration = Duration::from_millis(5);
+
+/// How much a guest may nest calls, in bytes of its thread's stack. Worker threads have more ([`STACK_SIZE`]).
+const GUEST_STACK: usize = 1 << 20;
+
+/// The stack of a thread that runs guests.
+pub(super) const STACK_SIZE: usize = 4 << 20;
+
+// A script runtime is one component of several core modules, some with a memory of their own.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 24;
+const MEMORIES_PER_COMPONENT: u32 = 4;
+const TABLES_PER_COMPONENT: u32 = 8;
+
+/// Compiles components and holds what they run on.
+#[derive(Clone)]
+pub(super) struct Engine {
+    engine: wasmtime::Engine,
+    cache: Arc<CodeCache>,
+}
+
+impl Engine {
+    /// An engine for up to `instances` instances at once, each with up to `memory` bytes.
+    pub fn start(instances: u32, memory: usize, cache: CodeCache) -> Result<Self, NodeError> {
+        let engine = wasmtime::Engine::new(&pooled(instances, memory)).or_else(|error| {
+            // Where address space is rationed no pool can be reserved; instances are then made one by one.
+            tracing::warn!("nodes run without a pool of instances, which is slower: {error:#}");
+            wasmtime::Engine::new(&settings())
+        });
+        let engine = engine.map_err(|error| NodeError::Engine(format!("{error:#}")))?;
+        tick(&engine)?;
+        Ok(Engine { engine, cache: Arc::new(cache) })
+    }
+
+    /// The engine underneath.
+    pub fn inner(&self) -> &wasmtime::Engine {
+        &self.engine
+    }
+
+    /// How many ticks there are in `time`, rounded up.
+    pub fn ticks(time: Duration) -> u64 {
+        u64::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX).max(1)
+    }
+
+    /// Compiles `bytes`, or finds what it compiled to before. Takes seconds for a large component that is new.
+    pub fn compile(&self, bytes: &[u8]) -> Result<Component, NodeError> {
+        let key = self.key(bytes);
+        if let Some(code) = self.cache.get(&key) {
+            // SAFETY: the cache gives only what this very function put there, whole.
+            match unsafe { Component::deserialize(&self.engine, &code) } {
+                Ok(component) => return Ok(component),
+                Err(error) => tracing::warn!("compiled code in the cache is unusable and is compiled again: {error:#}"),
+            }
+        }
+        let invalid = |error: wasmtime::Error| NodeError::Invalid(format!("{error:#}"));
+        let code = self.engine.precompile_component(bytes).map_err(invalid)?;
+        if let Err(error) = self.cache.put(&key, &code) {
+            tracing::warn!("compiled code is not kept, so the next start compiles again: {}", chain(&error));
+        }
+        // SAFETY: the engine itself made this a moment ago.
+        unsafe { Component::deserialize(&self.engine, &code) }.map_err(invalid)
+    }
+
+    /// Names what `bytes` compile to on this engine with its settings.
+    fn key(&self, bytes: &[u8]) -> String {
+        let mut hasher = SipHasher13::new();
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        let settings = hasher.finish128().as_u128();
+        format!("{}-{settings:032x}", blake3::hash(bytes).to_hex())
+    }
+}
+
+fn settings() -> Config {
+    let mut config = Config::new();
+    config.wasm_component_model(true).epoch_interruption(true).parallel_compilation(true).max_wasm_stack(GUEST_STACK);
+    config
+}
+
+fn pooled(instances: u32, memory: usize) -> Config {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances * CORE_INSTANCES_PER_COMPONENT)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .total_memories(instances * MEMORIES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_memory_size(memory)
+        .total_tables(instances * TABLES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .linear_memory_keep_resident(1 << 20)
+        .table_keep_resident(64 << 10);
+    let mut config = settings();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// Starts the thread that counts the engine's epochs; it ends when the engine does.
+fn tick(engine: &wasmtime::Engine) -> Result<(), NodeError> {
+    let engine = engine.weak();
+    let run = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    };
+    let named = std::thread::Builder::new().name("node-ticker".into());
+    named.spawn(run).map(drop).map_err(|error| NodeError::Engine(error.to_string()))
+}

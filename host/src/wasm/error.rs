@@ -1,0 +1,92 @@
+//! Why a node could not be loaded, and what a guest did wrong.
+//!
+//! Two kinds that never mix: a [`NodeError`] is about a file and reaches whoever operates the server; a [`Fault`] is about
+//! one batch and becomes, once the row is found, that row's error.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use super::program::NodeKind;
+use super::tools::ToolError;
+
+/// Why a node's file did not become a running node. The version before stays.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("{} does not exist", .0.display())]
+    Missing(PathBuf),
+    #[error("cannot read {}", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{} has {size} bytes: a node may have {limit}", .path.display())]
+    TooLarge { path: PathBuf, size: u64, limit: u64 },
+    #[error("{} is not a script this server runs: it has to end in .js or .mjs", .0.display())]
+    UnknownLanguage(PathBuf),
+    #[error("{} is not UTF-8", .0.display())]
+    NotText(PathBuf),
+    #[error("not a WebAssembly component: the file begins with other bytes")]
+    NotWasm,
+    #[error(
+        "a core WebAssembly module, not a component: build it for wasm32-wasip2, or with your language's component tools"
+    )]
+    CoreModule,
+    #[error("not a valid component (was the file cut short?): {0}")]
+    Invalid(String),
+    #[error("exports no node: a node exports one of sangre:node/filter-rows, map-rows or reduce-lists")]
+    NoNode,
+    #[error("exports {0}: a node exports one of them")]
+    SeveralNodes(String),
+    #[error("speaks sangre:node {found}, this server speaks {known}")]
+    Version { found: String, known: &'static str },
+    #[error("does not fit this server: {0}")]
+    Imports(String),
+    #[error("cannot be started: {0}")]
+    Start(String),
+    /// The language's own message, with file and line.
+    #[error("{0}")]
+    Script(String),
+    #[error("is a {found}, but queries use it as a {expected}")]
+    Kind { found: NodeKind, expected: NodeKind },
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    #[error("the WebAssembly engine cannot be started: {0}")]
+    Engine(String),
+}
+
+/// What went wrong with a batch as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("took longer than its deadline of {deadline_ms} ms")]
+    Deadline { deadline_ms: u128 },
+    #[error("used more than its {limit_mib} MiB of memory")]
+    Memory { limit_mib: usize },
+    #[error("recursion too deep: the call stack is used up")]
+    Stack,
+    /// A panic's or exception's own message, or what the guest wrote to stderr before it trapped.
+    #[error("{0}")]
+    LastWords(String),
+    #[error("trapped: {0}")]
+    Trap(String),
+    /// Something that no program compiled from the interface does.
+    #[error("broke the interface: {0}")]
+    Interface(String),
+    #[error("answered {size} bytes: a batch's answers may have {limit}")]
+    TooMuch { size: usize, limit: usize },
+    #[error("answered invalid JSON: {0}")]
+    NotJson(String),
+    #[error("answered JSON nested deeper than {limit} levels")]
+    TooDeep { limit: usize },
+    #[error("answered {answers} values for {rows} rows")]
+    Count { answers: usize, rows: usize },
+    #[error("a new instance could not be made: {0}")]
+    Start(String),
+}
+
+/// The message of `error` and of all its causes, in one line.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let _ = write!(text, ": {inner}");
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,225 @@
+//! The node host as the driver sees it: start it with the configured nodes, hear of versions, have calls answered.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::batch::Question;
+use super::cache::CodeCache;
+use super::engine::{Engine, STACK_SIZE};
+use super::error::NodeError;
+use super::files::cache_dir;
+use super::keeper::{Keeper, Shared, Versions};
+use super::log::NodeLog;
+use super::program::NodeKind;
+use super::watch::{Watch, Watched};
+use super::work::{Job, Workers};
+use crate::data::Value;
+use crate::dataflow::guest::{GuestCall, GuestError, NodeVersion};
+use crate::dataflow::plan::NodeId;
+
+/// Settings of all nodes together.
+#[derive(Clone, Debug)]
+pub struct HostSettings {
+    /// The folder for what can be made again: runtimes, compiled code.
+    pub cache: PathBuf,
+    /// Bytes of a node's file.
+    pub component_bytes: u64,
+    /// Bytes of the answers to one batch.
+    pub output_bytes: usize,
+    /// How many batches of one node run at once.
+    pub parallel: usize,
+}
+
+impl Default for HostSettings {
+    /// The cache of this user, and the defaults of the interface.
+    fn default() -> Self {
+        HostSettings {
+            cache: cache_dir(),
+            component_bytes: 64 << 20,
+            output_bytes: 8 << 20,
+            parallel: std::thread::available_parallelism().map_or(2, usize::from),
+        }
+    }
+}
+
+/// Where a node's code is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeSource {
+    /// A source file that a ready runtime is given.
+    Script(PathBuf),
+    /// A WebAssembly component.
+    Component(PathBuf),
+}
+
+impl NodeSource {
+    /// The file.
+    pub fn path(&self) -> &Path {
+        match self {
+            NodeSource::Script(path) | NodeSource::Component(path) => path,
+        }
+    }
+}
+
+/// One node of the configuration.
+#[derive(Clone, Debug)]
+pub struct NodeSpec {
+    pub id: NodeId,
+    /// For the log.
+    pub name: Arc<str>,
+    pub source: NodeSource,
+    /// What queries use it as: a version of another kind is refused, and a script's default export has this kind.
+    pub kind: Option<NodeKind>,
+    /// For one batch, in time the guest computes.
+    pub deadline: Duration,
+    /// Bytes of one instance.
+    pub memory: usize,
+}
+
+impl NodeSpec {
+    /// A node with the default limits: 100 ms for a batch, 64 MiB.
+    pub fn new(id: NodeId, name: impl Into<Arc<str>>, source: NodeSource) -> Self {
+        NodeSpec { id, name: name.into(), source, kind: None, deadline: Duration::from_millis(100), memory: 64 << 20 }
+    }
+}
+
+/// What happened to a node's file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeEvent {
+    /// This version is the newest: ask it from now on. Comes again, with the same version, when a file that was bad or
+    /// gone is as it was.
+    Loaded { node: NodeId, version: NodeVersion, kind: NodeKind },
+    /// The file is bad or gone. What was loaded before, if anything was, goes on answering.
+    Failed {
+        node: NodeId,
+        /// One line for whoever operates the server; has paths, so it is not for clients.
+        reason: String,
+    },
+}
+
+/// Runs the nodes. Ends with this value: batches that run are finished first.
+pub struct NodeHost {
+    /// Dropped first, so that nobody is told of changes any more.
+    _watch: Watch,
+    /// One for each node, to make its keeper look at the file.
+    wakers: Vec<SyncSender<()>>,
+    shared: Arc<Shared>,
+    ids: Vec<NodeId>,
+    workers: Workers<Arc<GuestCall>>,
+}
+
+/// Events that may wait to be read.
+const EVENTS: usize = 64;
+
+impl NodeHost {
+    /// Starts to load and watch `nodes`; each reports at least once, in any order. Returns before anything is loaded.
+    pub fn start(settings: HostSettings, nodes: Vec<NodeSpec>) -> Result<(Self, mpsc::Receiver<NodeEvent>), NodeError> {
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let memory = nodes.iter().map(|node| node.memory).max().unwrap_or(64 << 20);
+        // Each thread's running one and as many warm ones, for two versions of each node while one follows the other.
+        let instances = nodes.len().saturating_mul(settings.parallel + 1).saturating_mul(4).clamp(16, 1_000);
+        let cache = CodeCache::open(settings.cache.join("code"));
+        let shared = Arc::new(Shared {
+            engine: Engine::start(instances as u32, memory, cache)?,
+            javascript: Mutex::new(None),
+            versions: nodes.iter().map(|_| Versions::default()).collect(),
+            events,
+            stopped: AtomicBool::new(false),
+            settings,
+        });
+        let workers = Workers::start(nodes.len(), shared.settings.parallel)?;
+        let ids = nodes.iter().map(|node| node.id).collect();
+        let (watch, wakers) = keep(&shared, nodes)?;
+        Ok((NodeHost { _watch: watch, wakers, shared, ids, workers }, receiver))
+    }
+
+    /// Looks at a node's file as if it had changed; what comes of it is told as an event.
+    pub fn reload(&self, node: NodeId) {
+        if let Some(index) = self.ids.iter().position(|id| *id == node) {
+            // Full: the keeper is about to look anyway.
+            let _ = self.wakers[index].try_send(());
+        }
+    }
+
+    /// Has every call answered ([`GuestCall::answer`]) by `version` of `node`, which may be an older one. The future is
+    /// done when all are; dropping it stops nothing.
+    pub fn evaluate(
+        &self,
+        node: NodeId,
+        version: NodeVersion,
+        calls: Vec<Arc<GuestCall>>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        let index = self.ids.iter().position(|id| *id == node);
+        let program = index.and_then(|index| Some((index, self.shared.versions[index].get(version)?)));
+        let finished = match program {
+            _ if calls.is_empty() => None,
+            Some((index, program)) => {
+                let (job, finished) = Job::new(program, calls);
+                self.workers.push(index, job);
+                Some(finished)
+            }
+            None => {
+                for call in &calls {
+                    call.answer(Err("this version of the node is not loaded".into()));
+                }
+                None
+            }
+        };
+        async move {
+            if let Some(finished) = finished {
+                // An error means that the host has stopped; so has whoever waits.
+                let _ = finished.await;
+            }
+        }
+    }
+}
+
+impl Drop for NodeHost {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Starts a keeper for each node, and the watch that wakes them. The watch is there first, so no edit is missed.
+fn keep(shared: &Arc<Shared>, nodes: Vec<NodeSpec>) -> Result<(Watch, Vec<SyncSender<()>>), NodeError> {
+    let mut watched = Vec::new();
+    let mut wakers = Vec::new();
+    let mut keepers = Vec::new();
+    for (index, spec) in nodes.into_iter().enumerate() {
+        let (sender, changed) = std::sync::mpsc::sync_channel(1);
+        wakers.push(sender.clone());
+        watched.push(Watched { path: spec.source.path().to_owned(), changed: sender });
+        let log = NodeLog::new(spec.name.clone());
+        keepers.push(Keeper { spec, index, shared: shared.clone(), changed, log, seen: None });
+    }
+    let watch = Watch::start(watched);
+    for keeper in keepers {
+        let named = std::thread::Builder::new().name("node-keeper".into()).stack_size(STACK_SIZE);
+        named.spawn(move || keeper.run()).map_err(|error| NodeError::Engine(error.to_string()))?;
+    }
+    Ok((watch, wakers))
+}
+
+impl Question for Arc<GuestCall> {
+    fn write_args(&self, out: &mut String) {
+        self.args.write_json(out);
+    }
+
+    fn write_input(&self, out: &mut String) {
+        self.input.write_json(out);
+    }
+
+    fn has_same_args(&self, other: &Self) -> bool {
+        // As texts, for a guest tells 1.0 and 1 apart.
+        self.args.is_same(&other.args) || self.args.to_json() == other.args.to_json()
+    }
+
+    fn answer(&self, answer: Result<&str, String>) {
+        let answer = answer.and_then(|text| Value::parse_json(text).map_err(|error| error.to_string()));
+        self.resolve(answer.map_err(|message| Arc::new(GuestError { message })));
+    }
+}

@@ -1,0 +1,195 @@
+//! One running guest: its memory, its state, and a call with all limits on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::Instance;
+use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi::{I32Exit, WasiCtxView, WasiView};
+
+use super::bindings::{Answers, Script};
+use super::component::{Code, Export};
+use super::engine::Engine;
+use super::error::{Fault, NodeError};
+use super::limits::{Limits, MemoryLimit, Stopwatch};
+use super::log::{Level, NodeLog};
+use super::program::NodeKind;
+use super::wasi::{Refused, Wasi};
+
+/// Calls after which an instance is replaced: engines of scripting languages leak.
+const MAX_CALLS: u32 = 1_000;
+
+/// Growth of memory since the first call, in bytes, after which an instance is replaced.
+const MAX_GROWTH: usize = 16 << 20;
+
+/// Bytes of messages a guest may send in one call (log lines, last words), and of the lists in its answers.
+const HOSTCALL_BYTES: usize = 4 << 20;
+
+/// What the host keeps for an instance.
+pub(super) struct GuestState {
+    wasi: Wasi,
+    memory: MemoryLimit,
+    log: NodeLog,
+    last_words: Option<String>,
+    stopwatch: Stopwatch,
+    deadline: Duration,
+}
+
+impl GuestState {
+    /// Writes to the node's log.
+    pub fn log(&self, level: Level, message: &str) {
+        self.log.write(level, message);
+    }
+
+    /// Keeps what a guest says before it traps.
+    pub fn set_last_words(&mut self, message: String) {
+        self.last_words = Some(message);
+    }
+}
+
+impl WasiView for GuestState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi.ctx()
+    }
+}
+
+/// A started guest.
+pub(super) struct Guest {
+    store: Store<GuestState>,
+    instance: Instance,
+    code: Arc<Code>,
+    limits: Limits,
+    calls: u32,
+    /// After the first call.
+    memory: usize,
+}
+
+impl Guest {
+    /// Starts an instance of `code`.
+    pub fn start(code: &Arc<Code>, limits: Limits, log: NodeLog) -> Result<Self, Fault> {
+        let state = GuestState {
+            wasi: Wasi::new(),
+            memory: MemoryLimit::new(limits.memory),
+            log,
+            last_words: None,
+            stopwatch: Stopwatch::start(),
+            deadline: limits.deadline,
+        };
+        let mut store = Store::new(code.pre.engine(), state);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(limits.output + HOSTCALL_BYTES);
+        store.epoch_deadline_callback(|store| {
+            let state = store.data();
+            Ok(match state.stopwatch.left(state.deadline) {
+                Some(left) => UpdateDeadline::Continue(Engine::ticks(left)),
+                None => UpdateDeadline::Interrupt,
+            })
+        });
+        arm(&mut store, limits.deadline);
+        match code.pre.instantiate(&mut store) {
+            Ok(instance) => Ok(Guest { store, instance, code: code.clone(), limits, calls: 0, memory: 0 }),
+            Err(error) => Err(match fault_of(&mut store, &error) {
+                Fault::Trap(message) | Fault::Interface(message) => Fault::Start(message),
+                fault => fault,
+            }),
+        }
+    }
+
+    /// Gives a script runtime its source; the node's kind, or the language's message.
+    pub fn load(&mut self, script: &Script<'_>) -> Result<NodeKind, NodeError> {
+        arm(&mut self.store, self.limits.deadline);
+        let outcome = self.code.interface.load(&mut self.store, &self.instance, script);
+        self.write_output();
+        match outcome {
+            Ok(kind) => kind.map_err(NodeError::Script),
+            Err(error) => {
+                let fault = fault_of(&mut self.store, &error);
+                Err(NodeError::Script(format!("{}: {fault}", script.file_name)))
+            }
+        }
+    }
+
+    /// Asks a batch. After a fault the guest must not be asked again.
+    pub fn evaluate(&mut self, batch: &str) -> Result<Answers, Fault> {
+        arm(&mut self.store, self.limits.deadline);
+        self.store.data_mut().memory.take_refusal();
+        let outcome = self.code.interface.evaluate(&mut self.store, &self.instance, batch);
+        self.calls += 1;
+        match outcome {
+            Ok(answers) => {
+                self.write_output();
+                if self.calls == 1 {
+                    self.memory = self.store.data().memory.used();
+                }
+                let size = answers.values.len();
+                let limit = self.limits.output;
+                if size > limit { Err(Fault::TooMuch { size, limit }) } else { Ok(answers) }
+            }
+            Err(error) => Err(fault_of(&mut self.store, &error)),
+        }
+    }
+
+    /// Whether the guest has been used enough.
+    pub fn is_worn(&self) -> bool {
+        self.calls >= MAX_CALLS || self.store.data().memory.used() > self.memory + MAX_GROWTH
+    }
+
+    /// What the last call computed.
+    pub fn computed(&self) -> Duration {
+        self.store.data().stopwatch.computed()
+    }
+
+    fn write_output(&mut self) {
+        let state = self.store.data();
+        state.log.write(Level::Info, &state.wasi.take_stdout());
+        state.log.write(Level::Warn, &state.wasi.take_stderr());
+    }
+}
+
+/// Starts the time of a call.
+fn arm(store: &mut Store<GuestState>, deadline: Duration) {
+    store.set_epoch_deadline(Engine::ticks(deadline));
+    store.data_mut().stopwatch = Stopwatch::start();
+}
+
+/// What made a call fail, in the best words there are: the host's own reason, else the guest's, else the engine's.
+fn fault_of(store: &mut Store<GuestState>, error: &wasmtime::Error) -> Fault {
+    let deadline = store.data().deadline;
+    let state = store.data_mut();
+    let refusal = state.memory.take_refusal();
+    let said = state.last_words.take();
+    let (stdout, stderr) = (state.wasi.take_stdout(), state.wasi.take_stderr());
+    state.log.write(Level::Info, &stdout);
+    if let Some(refused) = error.downcast_ref::<Refused>() {
+        return Fault::LastWords(refused.to_string());
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => return Fault::Deadline { deadline_ms: deadline.as_millis() },
+        Some(Trap::StackOverflow) => return Fault::Stack,
+        _ => {}
+    }
+    if let Some(fault) = refusal {
+        return fault;
+    }
+    if let Some(words) = said.or_else(|| last_line(&stderr)) {
+        return Fault::LastWords(words);
+    }
+    if error.downcast_ref::<I32Exit>().is_some() {
+        return Fault::LastWords("ended itself by exit".into());
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => Fault::Trap(trap.to_string()),
+        None => Fault::Interface(format!("{:#}", error.root_cause())),
+    }
+}
+
+fn last_line(text: &str) -> Option<String> {
+    text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
+}
+
+impl Code {
+    /// Whether this is a runtime that has to be given a source.
+    pub fn is_runtime(&self) -> bool {
+        self.export == Export::Script
+    }
+}

@@ -1,0 +1,200 @@
+//! Keeps one node up to date with its file: a thread that looks when it is told to, and loads what is new.
+//!
+//! Loading takes from a millisecond to seconds and happens here, never where guests run or clients are served. Whatever
+//! fails, the version before goes on; a bad file costs a message.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::component::{Code, read};
+use super::engine::Engine;
+use super::error::{NodeError, chain};
+use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
+use super::limits::Limits;
+use super::log::NodeLog;
+use super::program::{Parts, Program, Source};
+use super::runtime::ensure_javascript;
+use crate::dataflow::guest::NodeVersion;
+
+/// A file is taken as it is once two looks this far apart saw the same.
+const SETTLE: Duration = Duration::from_millis(10);
+
+/// How long a file may be missing (while an editor replaces it) before it counts as deleted.
+const MISSING: Duration = Duration::from_millis(200);
+
+/// Versions of a node that can be asked, the newest included. Older ones nobody should still ask.
+const MAX_VERSIONS: usize = 8;
+
+/// What keepers and the host share.
+pub(super) struct Shared {
+    pub settings: HostSettings,
+    pub engine: Engine,
+    /// The JavaScript runtime, once a node needed it.
+    pub javascript: Mutex<Option<Arc<Code>>>,
+    /// By node.
+    pub versions: Vec<Versions>,
+    pub events: mpsc::Sender<NodeEvent>,
+    pub stopped: AtomicBool,
+}
+
+/// The versions of one node, the newest last.
+#[derive(Default)]
+pub(super) struct Versions(Mutex<Vec<Arc<Program>>>);
+
+impl Versions {
+    /// The program of this version, if it is still there.
+    pub fn get(&self, version: NodeVersion) -> Option<Arc<Program>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|have| have.version() == version).cloned()
+    }
+
+    /// Makes `program` the newest. One of the same version, as after an edit was undone, is replaced.
+    fn put(&self, program: Arc<Program>) {
+        let mut programs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        programs.retain(|have| have.version() != program.version());
+        programs.iter().for_each(|have| have.supersede());
+        programs.push(program);
+        if programs.len() > MAX_VERSIONS {
+            programs.remove(0);
+        }
+    }
+}
+
+/// The keeper of one node.
+pub(super) struct Keeper {
+    pub spec: NodeSpec,
+    pub index: usize,
+    pub shared: Arc<Shared>,
+    pub changed: Receiver<()>,
+    pub log: NodeLog,
+    /// What was last loaded or found bad.
+    pub seen: Option<blake3::Hash>,
+}
+
+impl Keeper {
+    /// Runs until nobody can tell of changes any more.
+    pub fn run(mut self) {
+        loop {
+            let event = self.look();
+            if let Some(event) = event
+                && self.shared.events.blocking_send(event).is_err()
+            {
+                return;
+            }
+            if self.changed.recv().is_err() || self.shared.stopped.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    /// Loads the file if it is not what it was.
+    fn look(&mut self) -> Option<NodeEvent> {
+        let outcome = match self.settle() {
+            Ok((_, hash)) if self.seen == Some(hash) => return None,
+            Ok((bytes, hash)) => {
+                self.seen = Some(hash);
+                self.load(&bytes)
+            }
+            Err(error) => {
+                self.seen = None;
+                Err(error)
+            }
+        };
+        let (node, name) = (self.spec.id, &*self.spec.name);
+        Some(match outcome {
+            Ok(program) => {
+                let (version, kind) = (program.version(), program.kind());
+                self.shared.versions[self.index].put(Arc::new(program));
+                tracing::info!(node = name, "loaded the {kind}, version {:016x}", version.0);
+                NodeEvent::Loaded { node, version, kind }
+            }
+            Err(error) => {
+                let reason = chain(&error);
+                tracing::warn!(node = name, "not loaded, what was loaded before stays: {reason}");
+                NodeEvent::Failed { node, reason }
+            }
+        })
+    }
+
+    /// The file's bytes once they stay the same.
+    fn settle(&self) -> Result<(Arc<[u8]>, blake3::Hash), NodeError> {
+        let limit = self.shared.settings.component_bytes;
+        let since = Instant::now();
+        let mut before = None;
+        loop {
+            match read(self.spec.source.path(), limit) {
+                Ok(bytes) => {
+                    let hash = blake3::hash(&bytes);
+                    if before == Some(hash) {
+                        return Ok((bytes, hash));
+                    }
+                    before = Some(hash);
+                }
+                Err(NodeError::Missing(_)) if since.elapsed() < MISSING => before = None,
+                Err(error) => return Err(error),
+            }
+            std::thread::sleep(SETTLE);
+        }
+    }
+
+    fn load(&self, bytes: &[u8]) -> Result<Program, NodeError> {
+        let (code, source) = match &self.spec.source {
+            NodeSource::Script(path) => (self.runtime(path)?, Some(script(path, bytes)?)),
+            NodeSource::Component(_) => (Arc::new(Code::load(&self.shared.engine, bytes)?), None),
+        };
+        if source.is_none() && code.is_runtime() {
+            return Err(NodeError::NoNode);
+        }
+        Program::start(Parts {
+            version: self.version(&code, bytes),
+            code,
+            source,
+            expected: self.spec.kind,
+            limits: Limits {
+                deadline: self.spec.deadline,
+                memory: self.spec.memory,
+                output: self.shared.settings.output_bytes,
+            },
+            log: self.log.clone(),
+        })
+    }
+
+    /// The runtime that runs scripts like `path`; built and compiled if this is the first.
+    fn runtime(&self, path: &Path) -> Result<Arc<Code>, NodeError> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("js" | "mjs") => {}
+            _ => return Err(NodeError::UnknownLanguage(path.to_owned())),
+        }
+        // Others that need it wait here rather than build it again.
+        let mut javascript = self.shared.javascript.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = &*javascript {
+            return Ok(code.clone());
+        }
+        let path = ensure_javascript(&self.shared.settings.cache)?;
+        let bytes = read(&path, self.shared.settings.component_bytes)?;
+        let code = Arc::new(Code::load(&self.shared.engine, &bytes)?);
+        *javascript = Some(code.clone());
+        Ok(code)
+    }
+
+    /// Code and every setting an answer may depend on.
+    fn version(&self, code: &Code, bytes: &[u8]) -> NodeVersion {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(code.hash.as_bytes()).update(blake3::hash(bytes).as_bytes());
+        hasher.update(&self.spec.deadline.as_nanos().to_le_bytes()).update(&self.spec.memory.to_le_bytes());
+        hasher.update(&self.shared.settings.output_bytes.to_le_bytes());
+        let hash = hasher.finalize();
+        let (head, _) = hash.as_bytes().split_first_chunk::<8>().expect("a hash has 32 bytes");
+        NodeVersion(u64::from_le_bytes(*head))
+    }
+}
+
+fn script(path: &Path, bytes: &[u8]) -> Result<Source, NodeError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| NodeError::NotText(path.to_owned()))?;
+    let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok(Source { text: text.trim_start_matches('\u{feff}').to_owned(), file_name })
+}

@@ -1,0 +1,112 @@
+//! What a guest may use: time, memory, and the size of what it says.
+
+use std::time::{Duration, Instant};
+
+use wasmtime::ResourceLimiter;
+
+use super::error::Fault;
+
+/// The limits of one node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// For one batch, in time the guest itself computes: a machine that is busy with other things fails no node.
+    pub deadline: Duration,
+    /// Bytes of linear memory of one instance.
+    pub memory: usize,
+    /// Bytes of the answers to one batch.
+    pub output: usize,
+}
+
+/// How many times its deadline a batch may take by the clock on the wall, however little of it the guest computed.
+const WALL_FACTOR: u32 = 10;
+
+/// Levels of nesting of an answer. Below what a recursive reader of JSON can stand.
+pub(super) const MAX_DEPTH: usize = 100;
+
+/// Counts the memory of one instance.
+#[derive(Debug)]
+pub(super) struct MemoryLimit {
+    limit: usize,
+    used: usize,
+    /// A guest that asked for more than it may have usually traps soon after; then this is the reason.
+    refused: bool,
+}
+
+impl MemoryLimit {
+    pub fn new(limit: usize) -> Self {
+        MemoryLimit { limit, used: 0, refused: false }
+    }
+
+    /// Bytes of linear memory at present.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    /// The fault to report if the guest was refused memory since this was last asked.
+    pub fn take_refusal(&mut self) -> Option<Fault> {
+        std::mem::take(&mut self.refused).then_some(Fault::Memory { limit_mib: self.limit >> 20 })
+    }
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_sub(current).saturating_add(desired);
+        let allowed = used <= self.limit && maximum.is_none_or(|maximum| desired <= maximum);
+        if allowed {
+            self.used = used;
+        } else {
+            self.refused = true;
+        }
+        Ok(allowed)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE_ELEMENTS)
+    }
+}
+
+/// Of one table; a script runtime has a few thousand.
+pub(super) const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// Measures one batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stopwatch {
+    wall: Instant,
+    cpu: Duration,
+}
+
+impl Stopwatch {
+    /// Starts now. Reads the time of the calling thread, so it must be asked on the same thread.
+    pub fn start() -> Self {
+        Stopwatch { wall: Instant::now(), cpu: thread_time() }
+    }
+
+    /// What the thread has computed since the start.
+    pub fn computed(&self) -> Duration {
+        thread_time().saturating_sub(self.cpu)
+    }
+
+    /// How much computing is left of `deadline`; `None` if nothing, or if it took far too long anyhow.
+    pub fn left(&self, deadline: Duration) -> Option<Duration> {
+        let left = deadline.checked_sub(self.computed()).filter(|left| !left.is_zero())?;
+        (self.wall.elapsed() < deadline * WALL_FACTOR).then_some(left)
+    }
+}
+
+/// The processor time of the calling thread.
+#[cfg(unix)]
+fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live local of the right type.
+    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) } != 0 {
+        return Duration::ZERO;
+    }
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// The time since some fixed moment: without a clock of threads, time on the wall has to do.
+#[cfg(not(unix))]
+fn thread_time() -> Duration {
+    static ORIGIN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    ORIGIN.get_or_init(Instant::now).elapsed()
+}

@@ -1,0 +1,85 @@
+//! What guests write for people: to the host's log, under the node's name, and never more than it can take.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How important a guest says a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// Lines a node may write in each [`PERIOD`]; the rest is counted and dropped.
+const LINES: u32 = 100;
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Bytes of one line; the rest is cut.
+const LINE_LENGTH: usize = 4096;
+
+/// The log of one node, shared by its instances.
+#[derive(Clone, Debug)]
+pub(super) struct NodeLog(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: Arc<str>,
+    budget: Mutex<Budget>,
+}
+
+#[derive(Debug)]
+struct Budget {
+    since: Instant,
+    written: u32,
+    dropped: u32,
+}
+
+impl NodeLog {
+    pub fn new(name: Arc<str>) -> Self {
+        NodeLog(Arc::new(Inner { name, budget: Mutex::new(Budget { since: Instant::now(), written: 0, dropped: 0 }) }))
+    }
+
+    /// Writes `text`, a line of the log for each of its lines.
+    pub fn write(&self, level: Level, text: &str) {
+        for line in text.lines() {
+            if self.admit() {
+                self.line(level, cut(line));
+            }
+        }
+    }
+
+    fn line(&self, level: Level, line: &str) {
+        let node = &*self.0.name;
+        match level {
+            Level::Debug => tracing::debug!(target: "sangre::node", node, "{line}"),
+            Level::Info => tracing::info!(target: "sangre::node", node, "{line}"),
+            Level::Warn => tracing::warn!(target: "sangre::node", node, "{line}"),
+            Level::Error => tracing::error!(target: "sangre::node", node, "{line}"),
+        }
+    }
+
+    fn admit(&self) -> bool {
+        let mut budget = self.0.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        if budget.since.elapsed() >= PERIOD {
+            let dropped = budget.dropped;
+            *budget = Budget { since: Instant::now(), written: 0, dropped: 0 };
+            if dropped > 0 {
+                tracing::warn!(target: "sangre::node", node = &*self.0.name, "{dropped} lines of the node were dropped");
+            }
+        }
+        if budget.written < LINES {
+            budget.written += 1;
+            true
+        } else {
+            budget.dropped += 1;
+            false
+        }
+    }
+}
+
+/// The beginning of `line`, at most [`LINE_LENGTH`] bytes.
+fn cut(line: &str) -> &str {
+    &line[..line.floor_char_boundary(LINE_LENGTH)]
+}

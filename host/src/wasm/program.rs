@@ -1,0 +1,193 @@
+//! One version of one node, ready to be asked: its code, its warm instances, and what its rows cost.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::bindings::{Answers, Script};
+use super::component::{Code, Export};
+use super::error::{Fault, NodeError};
+use super::instance::Guest;
+use super::limits::Limits;
+use super::log::NodeLog;
+use crate::dataflow::guest::NodeVersion;
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NodeKind {
+    /// `keep(row, args)`: true or false.
+    Filter,
+    /// `transform(row, args)`: any JSON value.
+    Map,
+    /// `reduce(rows, args)`: one JSON value for a list.
+    Reduce,
+}
+
+impl NodeKind {
+    /// The function a guest author writes.
+    pub fn function(self) -> &'static str {
+        match self {
+            NodeKind::Filter => "keep",
+            NodeKind::Map => "transform",
+            NodeKind::Reduce => "reduce",
+        }
+    }
+}
+
+impl fmt::Display for NodeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NodeKind::Filter => "filter",
+            NodeKind::Map => "map",
+            NodeKind::Reduce => "reduce",
+        })
+    }
+}
+
+/// The source a script runtime is given.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub text: String,
+    /// For messages.
+    pub file_name: String,
+}
+
+/// What a program is made of.
+pub(super) struct Parts {
+    pub version: NodeVersion,
+    pub code: Arc<Code>,
+    /// For a script runtime.
+    pub source: Option<Source>,
+    /// What queries use the node as, where that is known.
+    pub expected: Option<NodeKind>,
+    pub limits: Limits,
+    pub log: NodeLog,
+}
+
+/// A version of a node.
+pub(super) struct Program {
+    parts: Parts,
+    kind: NodeKind,
+    /// Started guests that wait for work. Never more than ran at once.
+    idle: Mutex<Vec<Guest>>,
+    /// A newer version has taken its place: what still runs finishes, nothing is kept warm.
+    superseded: AtomicBool,
+    cost: Cost,
+}
+
+impl Program {
+    /// Starts a first instance, which settles the kind and finds what cannot start at all.
+    pub fn start(parts: Parts) -> Result<Self, NodeError> {
+        let first = started(&parts)?;
+        let kind = first.1;
+        if let Some(expected) = parts.expected.filter(|expected| *expected != kind) {
+            return Err(NodeError::Kind { found: kind, expected });
+        }
+        Ok(Program {
+            parts,
+            kind,
+            idle: Mutex::new(vec![first.0]),
+            superseded: AtomicBool::new(false),
+            cost: Cost::default(),
+        })
+    }
+
+    pub fn kind(&self) -> NodeKind {
+        self.kind
+    }
+
+    pub fn version(&self) -> NodeVersion {
+        self.parts.version
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.parts.limits
+    }
+
+    /// Asks a batch of an instance: a warm one if there is any.
+    pub fn evaluate(&self, batch: &str) -> Result<Answers, Fault> {
+        let warm = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut guest = match warm {
+            Some(guest) => guest,
+            None => started(&self.parts).map_err(|error| Fault::Start(error.to_string()))?.0,
+        };
+        // After a fault the guest is in no state to be asked again, and is dropped.
+        let answers = guest.evaluate(batch)?;
+        self.cost.learn(batch.len(), guest.computed());
+        if !guest.is_worn() && !self.superseded.load(Ordering::Relaxed) {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(guest);
+        }
+        Ok(answers)
+    }
+
+    /// How many bytes a batch should have, to take a quarter of the deadline and, read by the guest, fit its memory.
+    pub fn batch_bytes(&self) -> usize {
+        self.cost.bytes_in(self.parts.limits.deadline / 4).min(self.parts.limits.memory / 64)
+    }
+
+    /// Lets go of what is kept warm. The program still answers.
+    pub fn supersede(&self) {
+        self.superseded.store(true, Ordering::Relaxed);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// A new guest, with its source loaded.
+fn started(parts: &Parts) -> Result<(Guest, NodeKind), NodeError> {
+    let start = Guest::start(&parts.code, parts.limits, parts.log.clone());
+    let mut guest = start.map_err(|fault| NodeError::Start(fault.to_string()))?;
+    match (&parts.source, parts.code.export) {
+        (None, Export::Node(kind)) => Ok((guest, kind)),
+        (Some(source), Export::Script) => {
+            let script = Script { source: &source.text, file_name: &source.file_name, expected: parts.expected };
+            let kind = guest.load(&script)?;
+            Ok((guest, kind))
+        }
+        (None, Export::Script) => Err(NodeError::NoNode),
+        (Some(_), Export::Node(_)) => Err(NodeError::Start("not a runtime of scripts".into())),
+    }
+}
+
+/// What a byte of input costs, in picoseconds. By the byte and not by the row, since a row may be a whole list.
+///
+/// Rises at once and falls slowly: a batch too small costs little, one too large trips the deadline.
+#[derive(Debug, Default)]
+struct Cost(AtomicU64);
+
+/// Of the first batch, whose cost nobody knows.
+const FIRST_BATCH: usize = 8 << 10;
+
+impl Cost {
+    fn learn(&self, bytes: usize, time: Duration) {
+        let seen = (time.as_nanos() as u64).saturating_mul(1_000) / bytes.max(1) as u64;
+        let seen = seen.max(1);
+        let known = self.0.load(Ordering::Relaxed);
+        let next = if seen >= known { seen } else { known - (known - seen) / 4 };
+        self.0.store(next, Ordering::Relaxed);
+    }
+
+    fn bytes_in(&self, time: Duration) -> usize {
+        match self.0.load(Ordering::Relaxed) {
+            0 => FIRST_BATCH,
+            cost => usize::try_from(time.as_nanos() as u64 * 1_000 / cost).unwrap_or(usize::MAX).max(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cost_rises_at_once_and_falls_slowly() {
+        let cost = Cost::default();
+        assert_eq!(cost.bytes_in(Duration::from_millis(25)), FIRST_BATCH);
+        cost.learn(1_000, Duration::from_micros(100));
+        assert_eq!(cost.bytes_in(Duration::from_millis(25)), 250_000);
+        cost.learn(1_000, Duration::from_micros(1_000));
+        assert_eq!(cost.bytes_in(Duration::from_millis(25)), 25_000);
+        cost.learn(1_000, Duration::from_micros(100));
+        assert!(cost.bytes_in(Duration::from_millis(25)) < 40_000);
+    }
+}

@@ -1,0 +1,103 @@
+//! Nodes end to end below the driver: files in, answers out.
+
+mod hostile;
+mod javascript;
+mod reload;
+mod rust;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::data::Value;
+use crate::dataflow::guest::{GuestCall, NodeVersion};
+use crate::dataflow::plan::NodeId;
+
+const NODE: NodeId = NodeId(0);
+
+/// A host with one node, whose file is in a folder of its own.
+struct Bench {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    host: NodeHost,
+    events: mpsc::Receiver<NodeEvent>,
+}
+
+impl Bench {
+    /// A host whose node is the file `name` with these contents.
+    fn new(name: &str, contents: &[u8], adjust: impl FnOnce(&mut NodeSpec)) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(name);
+        std::fs::write(&path, contents).expect("written");
+        let source = if name.ends_with(".wasm") { NodeSource::Component } else { NodeSource::Script };
+        let mut spec = NodeSpec::new(NODE, "probe", source(path.clone()));
+        adjust(&mut spec);
+        let (host, events) = NodeHost::start(settings(), vec![spec]).expect("starts");
+        Bench { _folder: folder, path, host, events }
+    }
+
+    fn script(source: &str) -> Self {
+        Bench::new("probe.js", source.as_bytes(), |_| {})
+    }
+
+    fn write(&self, contents: &[u8]) {
+        std::fs::write(&self.path, contents).expect("written");
+    }
+
+    async fn event(&mut self) -> NodeEvent {
+        let event = tokio::time::timeout(Duration::from_secs(120), self.events.recv()).await;
+        event.expect("an event in time").expect("the host runs")
+    }
+
+    async fn loaded(&mut self) -> NodeVersion {
+        match self.event().await {
+            NodeEvent::Loaded { version, .. } => version,
+            NodeEvent::Failed { reason, .. } => panic!("not loaded: {reason}"),
+        }
+    }
+
+    async fn failed(&mut self) -> String {
+        match self.event().await {
+            NodeEvent::Failed { reason, .. } => reason,
+            NodeEvent::Loaded { kind, .. } => panic!("loaded as a {kind}"),
+        }
+    }
+
+    /// What the version answers to each row: JSON text, or the error's message.
+    async fn ask(&self, version: NodeVersion, args: &str, rows: &[&str]) -> Vec<Result<String, String>> {
+        let calls: Vec<_> = rows.iter().map(|row| call(version, args, row)).collect();
+        let asked = self.host.evaluate(NODE, version, calls.clone());
+        tokio::time::timeout(Duration::from_secs(60), asked).await.expect("answered in time");
+        calls.iter().map(|call| answer_of(call)).collect()
+    }
+
+    /// Loads, asks one row and gives its answer.
+    async fn once(&mut self, row: &str) -> Result<String, String> {
+        let version = self.loaded().await;
+        self.ask(version, "{}", &[row]).await.remove(0)
+    }
+}
+
+fn call(version: NodeVersion, args: &str, row: &str) -> Arc<GuestCall> {
+    let parse = |text: &str| Value::parse_json(text).expect("JSON");
+    Arc::new(GuestCall::new(NODE, version, 0, parse(args), parse(row)))
+}
+
+fn answer_of(call: &GuestCall) -> Result<String, String> {
+    match call.answer().expect("every call is answered") {
+        Ok(value) => Ok(value.to_json()),
+        Err(error) => Err(error.message.clone()),
+    }
+}
+
+/// As in production, so that runtimes and compiled code are made once for all tests.
+fn settings() -> HostSettings {
+    HostSettings::default()
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples")
+}

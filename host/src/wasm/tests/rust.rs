@@ -1,0 +1,66 @@
+//! Nodes written in Rust with the crate `sangre-node`.
+
+use super::*;
+
+fn example(name: &str) -> Vec<u8> {
+    let path = build::rust(&examples().join("rust").join(name)).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::read(path).expect("the component")
+}
+
+#[tokio::test]
+async fn a_filter_with_its_own_types() {
+    let mut bench = Bench::new("open_at.wasm", &example("open_at"), |spec| spec.kind = Some(NodeKind::Filter));
+    let version = bench.loaded().await;
+    let rows = [r#"{"opens":9,"closes":17}"#, r#"{"opens":18,"closes":2}"#, r#"{"opens":9}"#];
+    let answers = bench.ask(version, r#"{"hour":12}"#, &rows).await;
+    assert_eq!(answers[..2], [Ok("true".into()), Ok("false".into())]);
+    assert!(answers[2].as_ref().is_err_and(|message| message.contains("missing field `closes`")), "{answers:?}");
+    let answers = bench.ask(version, "{}", &rows[..1]).await;
+    assert!(answers[0].as_ref().is_err_and(|message| message.contains("args: missing field `hour`")), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_map_that_answers_text() {
+    let mut bench = Bench::new("full_name.wasm", &example("full_name"), |_| {});
+    let answer = bench.once(r#"{"first_name":"Ada","last_name":"Lovelace"}"#).await;
+    assert_eq!(answer.as_deref(), Ok(r#""Ada Lovelace""#));
+}
+
+#[tokio::test]
+async fn a_node_of_another_kind_is_refused() {
+    let mut bench = Bench::new("open_at.wasm", &example("open_at"), |spec| spec.kind = Some(NodeKind::Map));
+    assert_eq!(bench.failed().await, "is a filter, but queries use it as a map");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_in_rust_is_said_in_its_own_words() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/rust/probe");
+    let path = build::rust(&root).unwrap_or_else(|error| panic!("{error}"));
+    let bytes = std::fs::read(path).expect("the component");
+    let mut bench = Bench::new("probe.wasm", &bytes, |_| {});
+    let version = bench.loaded().await;
+    let rows = [
+        ("panic", Err("probe/src/lib.rs:11: as I was told")),
+        ("error", Err("an error of its own")),
+        ("instant", Err("read the clock")),
+        ("time", Err("read the clock")),
+        ("sleep", Err("read the clock")),
+        ("file", Err("")),
+        ("environment", Ok("0")),
+        ("connect", Err("")),
+        ("map", Ok("1")),
+        ("print", Ok("\"print\"")),
+        ("exit", Err("ended itself by exit")),
+        ("allocate", Err("used more than its 64 MiB of memory")),
+        ("other", Ok("\"other\"")),
+    ];
+    let texts: Vec<String> = rows.iter().map(|(row, _)| format!("\"{row}\"")).collect();
+    let answers = bench.ask(version, "{}", &texts.iter().map(|text| &**text).collect::<Vec<_>>()).await;
+    for ((row, expected), answer) in rows.iter().zip(&answers) {
+        match (expected, answer) {
+            (Ok(expected), Ok(answer)) => assert_eq!(expected, answer, "{row}"),
+            (Err(expected), Err(answer)) => assert!(answer.contains(expected), "{row}: {answer}"),
+            _ => panic!("{row}: {answer:?}"),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! WASI for guests: present, because languages' standard libraries want it, and empty.
+//!
+//! No files, no network, no environment, no arguments. stdout and stderr are captured for the log. Clocks and randomness
+//! are refused by a message rather than faked: a node that reads them is no function of its row. One exception: the seed
+//! of hash maps, which no answer may depend on anyhow, is fixed, or Rust's `HashMap` could not be used.
+//!
+//! Clocks are also how a guest could make the host sleep, where no deadline reaches it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker, LinkerInstance, ResourceTable};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+/// What a guest tried that no node may do. Travels through the engine as the cause of a trap.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Refused(&'static str);
+
+const CLOCK: Refused =
+    Refused("read the clock: a node's answer must depend on its row and args alone; declare every: to read the clock");
+const RANDOMNESS: Refused = Refused(
+    "asked for randomness: a node's answer must depend on its row and args alone; declare every: for randomness",
+);
+
+/// Interfaces of WASI whose every function is refused, by the beginning of their names. None of them defines resources.
+const REFUSED: [(&str, Refused); 3] =
+    [("wasi:clocks/", CLOCK), ("wasi:random/random@", RANDOMNESS), ("wasi:random/insecure@", RANDOMNESS)];
+
+/// Bytes of each of stdout and stderr that are kept of one call.
+const CAPTURED: usize = 64 << 10;
+
+/// WASI's part of an instance's state.
+pub(super) struct Wasi {
+    ctx: WasiCtx,
+    table: ResourceTable,
+    stdout: Captured,
+    stderr: Captured,
+}
+
+impl Wasi {
+    pub fn new() -> Self {
+        let (stdout, stderr) = (Captured::default(), Captured::default());
+        let mut builder = WasiCtxBuilder::new();
+        builder.stdout(stdout.clone()).stderr(stderr.clone()).insecure_random_seed(0).allow_tcp(false).allow_udp(false);
+        Wasi { ctx: builder.build(), table: ResourceTable::new(), stdout, stderr }
+    }
+
+    /// What was written to stdout since this was last asked.
+    pub fn take_stdout(&self) -> String {
+        self.stdout.take()
+    }
+
+    /// What was written to stderr since this was last asked.
+    pub fn take_stderr(&self) -> String {
+        self.stderr.take()
+    }
+}
+
+impl WasiView for Wasi {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+}
+
+/// Defines WASI for `component`: everything its kind of standard library may import, the refused parts as refusals.
+pub(super) fn link<T: WasiView + 'static>(linker: &mut Linker<T>, component: &Component) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_sync(linker)?;
+    linker.allow_shadowing(true);
+    for (name, import) in component.component_type().imports(component.engine()) {
+        let Some((_, refused)) = REFUSED.iter().find(|(prefix, _)| name.starts_with(prefix)) else { continue };
+        let ComponentItem::ComponentInstance(interface) = import.ty else { continue };
+        // Under the very version the component names, which wins over a compatible one.
+        let mut instance = linker.instance(name)?;
+        for (function, item) in interface.exports(component.engine()) {
+            if matches!(item.ty, ComponentItem::ComponentFunc(_)) {
+                refuse(&mut instance, function, *refused)?;
+            }
+        }
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn refuse<T: 'static>(instance: &mut LinkerInstance<'_, T>, function: &str, refused: Refused) -> wasmtime::Result<()> {
+    instance.func_new(function, move |_, _, _, _| Err(wasmtime::Error::new(refused)))
+}
+
+/// An output stream that keeps the beginning of what is written, never blocks and never fails.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Captured {
+    fn take(&self) -> String {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl IsTerminal for Captured {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Captured {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::sink())
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl OutputStream for Captured {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = CAPTURED.saturating_sub(kept.len());
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(CAPTURED)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for Captured {
+    async fn ready(&mut self) {}
+}

@@ -1,0 +1,193 @@
+//! The threads that run guests, and whose turn it is.
+//!
+//! Each node has its own queue and the queues take turns batch by batch, so a node with much to do delays the others by
+//! one batch at most. No node may hold all threads, so one that runs into its deadline all the time leaves the others one.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use super::batch::{Question, Questions};
+use super::engine::STACK_SIZE;
+use super::error::NodeError;
+use super::program::Program;
+
+/// Everything that was asked of one program at once.
+pub(super) struct Job<Q> {
+    program: Arc<Program>,
+    state: Mutex<State<Q>>,
+    /// All batches are taken. Read without the lock, under which texts are written.
+    taken: AtomicBool,
+}
+
+struct State<Q> {
+    /// Sorted into groups by the first thread that takes it up.
+    questions: Source<Q>,
+    /// Where the next batch begins.
+    next: usize,
+    /// Batches that were taken and not yet finished.
+    running: usize,
+    done: Option<oneshot::Sender<()>>,
+}
+
+enum Source<Q> {
+    Asked(Vec<Q>),
+    Grouped(Arc<Questions<Q>>),
+}
+
+impl<Q: Question> Job<Q> {
+    /// A job, and what tells when it is done.
+    pub fn new(program: Arc<Program>, questions: Vec<Q>) -> (Arc<Self>, oneshot::Receiver<()>) {
+        let (done, finished) = oneshot::channel();
+        let state = State { questions: Source::Asked(questions), next: 0, running: 0, done: Some(done) };
+        (Arc::new(Job { program, state: Mutex::new(state), taken: AtomicBool::new(false) }), finished)
+    }
+
+    /// Takes and runs the next batch. False if none was left.
+    fn run_batch(&self) -> bool {
+        let Some((questions, range, text)) = self.take() else { return false };
+        let ask = || questions.ask(&self.program, range.clone(), &text);
+        let outcome = catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
+            let message = "the server failed while it asked the node; its log says more";
+            questions.fail(range.clone(), message);
+            Err(message.to_owned())
+        });
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(message) = outcome {
+            questions.fail(state.next..questions.len(), &message);
+            state.next = questions.len();
+            self.taken.store(true, Ordering::Relaxed);
+        }
+        state.running -= 1;
+        let finished = state.running == 0 && state.next >= questions.len();
+        if let Some(done) = state.done.take_if(|_| finished) {
+            // Nobody may wait any more; the answers are there all the same.
+            let _ = done.send(());
+        }
+        true
+    }
+
+    fn take(&self) -> Option<(Arc<Questions<Q>>, std::ops::Range<usize>, String)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Source::Asked(asked) = &mut state.questions {
+            let grouped = Questions::new(std::mem::take(asked));
+            state.questions = Source::Grouped(Arc::new(grouped));
+        }
+        let Source::Grouped(questions) = &state.questions else { return None };
+        let questions = questions.clone();
+        if state.next >= questions.len() {
+            return None;
+        }
+        let (range, text) = questions.batch(state.next, self.program.batch_bytes());
+        state.next = range.end;
+        self.taken.store(range.end >= questions.len(), Ordering::Relaxed);
+        state.running += 1;
+        Some((questions, range, text))
+    }
+
+    fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
+    }
+}
+
+/// The threads. They end with this value, each after the batch it is at.
+pub(super) struct Workers<Q> {
+    shared: Arc<Shared<Q>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared<Q> {
+    queues: Mutex<Queues<Q>>,
+    wake: Condvar,
+}
+
+struct Queues<Q> {
+    /// By node.
+    nodes: Vec<Queue<Q>>,
+    /// Whose turn is next.
+    turn: usize,
+    /// How many threads one node may hold.
+    share: usize,
+    stopped: bool,
+}
+
+struct Queue<Q> {
+    jobs: VecDeque<Arc<Job<Q>>>,
+    running: usize,
+}
+
+impl<Q: Question + Send + Sync + 'static> Workers<Q> {
+    /// Starts threads for `nodes` nodes: one more than `parallel`, the number that one node may hold.
+    pub fn start(nodes: usize, parallel: usize) -> Result<Self, NodeError> {
+        let queue = || Queue { jobs: VecDeque::new(), running: 0 };
+        let queues =
+            Queues { nodes: (0..nodes).map(|_| queue()).collect(), turn: 0, share: parallel.max(1), stopped: false };
+        let shared = Arc::new(Shared { queues: Mutex::new(queues), wake: Condvar::new() });
+        let mut workers = Workers { shared, threads: Vec::new() };
+        for index in 0..=parallel.max(1) {
+            let shared = workers.shared.clone();
+            let thread = std::thread::Builder::new().name(format!("node-{index}")).stack_size(STACK_SIZE);
+            let thread = thread.spawn(move || work(&shared)).map_err(|error| NodeError::Engine(error.to_string()))?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    /// Puts a job at the end of its node's queue.
+    pub fn push(&self, node: usize, job: Arc<Job<Q>>) {
+        let mut queues = self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queues.nodes.get_mut(node) {
+            queue.jobs.push_back(job);
+            self.shared.wake.notify_all();
+        }
+    }
+}
+
+impl<Q> Drop for Workers<Q> {
+    fn drop(&mut self) {
+        self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner).stopped = true;
+        self.shared.wake.notify_all();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn work<Q: Question>(shared: &Shared<Q>) {
+    let mut queues = shared.queues.lock().unwrap_or_else(PoisonError::into_inner);
+    while !queues.stopped {
+        let Some((node, job)) = queues.next() else {
+            queues = shared.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
+            continue;
+        };
+        drop(queues);
+        job.run_batch();
+        queues = shared.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.nodes[node].running -= 1;
+        shared.wake.notify_one();
+    }
+}
+
+impl<Q: Question> Queues<Q> {
+    /// The job whose turn it is; it stays in its queue while it has batches.
+    fn next(&mut self) -> Option<(usize, Arc<Job<Q>>)> {
+        for offset in 0..self.nodes.len() {
+            let node = (self.turn + offset) % self.nodes.len();
+            let queue = &mut self.nodes[node];
+            while queue.jobs.front().is_some_and(|job| job.is_taken()) {
+                queue.jobs.pop_front();
+            }
+            if let Some(job) = queue.jobs.front().filter(|_| queue.running < self.share) {
+                let job = job.clone();
+                queue.running += 1;
+                self.turn = node + 1;
+                return Some((node, job));
+            }
+        }
+        None
+    }
+}

@@ -1,6 +1,6 @@
 //! Tests from a configuration's text to what comes of it, over a catalogue made by hand.
 
-mod catalogue;
+pub mod catalogue;
 mod plans;
 mod problems;
 mod random;

@@ -225,6 +225,10 @@ fn steps() {
             "from: users, with: { p: { from: places, one: true } }, steps: [{ filter: keep }, { order_by: [-p.rating] }]",
             "",
         ),
+        (
+            "from: places, steps: [{ filter: keep }, { map: keep }]",
+            "queries.q.steps[1].map: node \"keep\" is a filter in queries.q.steps[0].filter: a node has one kind",
+        ),
         ("from: users, select: [id], steps: [{ select: [name] }]", "`select` is written twice"),
         ("from: users, steps: [{ map: { node: calc, into: x, input: [nam] } }]", "did you mean \"name\"?"),
     ]);
@@ -251,6 +255,15 @@ fn table_rules() {
     assert!(told.contains("queries.q.with.u: the rules of \"users\" are broken"), "{told}");
     let told = rules("userz: { hide: [email] }", "from: users");
     assert!(told.contains("tables.userz: table \"userz\" does not exist"), "{told}");
+}
+
+#[test]
+fn what_the_owner_must_run() {
+    let text = "database: x\nqueries:\n  a: { route: /a, from: users, with: { c: { from: log, on: { line: name } } } }\n  b: { route: /b, from: log }\n";
+    let env = |_: &str| None;
+    let settings = crate::config::Settings::parse(text, "x", std::path::Path::new("."), &env).expect("it reads");
+    let statements = crate::query::replica_identities(&settings.definitions(), &super::catalogue::catalogue());
+    assert_eq!(statements, ["ALTER TABLE public.log REPLICA IDENTITY FULL"]);
 }
 
 #[test]

@@ -47,3 +47,9 @@ mod tests;
 pub fn test_catalogue() -> crate::data::Catalogue {
     tests::catalogue::catalogue()
 }
+
+/// The example of the interface, for tests of other modules.
+#[cfg(test)]
+pub fn test_example() -> &'static str {
+    tests::plans::EXAMPLE
+}

@@ -1,7 +1,7 @@
 //! Tests from a configuration's text to what comes of it, over a catalogue made by hand.
 
 pub mod catalogue;
-mod plans;
+pub mod plans;
 mod problems;
 mod random;
 mod request;

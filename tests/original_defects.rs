@@ -131,7 +131,10 @@ async fn an_update_finds_its_row_by_its_identity() -> Result<()> {
                 &path[1..]
             );
             let expected = crate::support::oracle::evaluate(&sql, &expected).await?;
-            client.until(&mut held, |value| crate::support::json::same(value, &expected)).await.with_context(|| format!("{path} after {change}: expected {expected}"))?;
+            client
+                .until(&mut held, |value| crate::support::json::same(value, &expected))
+                .await
+                .with_context(|| format!("{path} after {change}: expected {expected}"))?;
         }
     }
     Ok(())

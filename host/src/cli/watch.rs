@@ -86,7 +86,9 @@ async fn replace(file: PathBuf, mut settings: Settings, mut changes: mpsc::Recei
 
 /// Says what of a change needs a restart.
 fn warn_of_restart(before: &Settings, now: &Settings) {
-    let nodes = |settings: &Settings| format!("{:?}", settings.nodes.iter().map(|n| (&n.name.text, &n.source)).collect::<Vec<_>>());
+    let nodes = |settings: &Settings| {
+        format!("{:?}", settings.nodes.iter().map(|n| (&n.name.text, &n.source)).collect::<Vec<_>>())
+    };
     let differs = [
         ("database", before.database != now.database),
         ("listen", before.listen != now.listen),

@@ -17,7 +17,7 @@ use super::setup::{self, Pauses};
 use super::{DriverError, Options};
 use crate::data::{Answer, Change, Commit, Upquery, UpqueryError, Xid};
 use crate::dataflow::guest::GuestCall;
-use crate::dataflow::plan::{DocumentId, Plan};
+use crate::dataflow::plan::{DocumentId, NodeId, Plan};
 use crate::dataflow::{Effects, Engine};
 use crate::query::{Bound, Compiled, Routes};
 use crate::revision::Revision;
@@ -52,6 +52,8 @@ pub(super) struct Writer {
     chores: JoinSet<Chore>,
     provoking: bool,
     planning: bool,
+    /// The plan to go on with when the source streams its tables.
+    next: Option<(Arc<Plan>, Arc<Routes>)>,
     /// What is to be planned when the planning under way is done.
     plan_next: Option<Why>,
     /// Ticks since the position moved while an answer waited for it.
@@ -98,6 +100,7 @@ impl Writer {
             chores: JoinSet::new(),
             provoking: false,
             planning: false,
+            next: None,
             plan_next: None,
             stalled: false,
         }
@@ -184,20 +187,29 @@ impl Writer {
 
     /// A stream begins: what was known is asked for anew.
     fn started(&mut self, started: Started) {
-        if *started.tables != self.plan.tables {
+        match self.next.take_if(|(plan, _)| plan.tables == *started.tables) {
+            Some((plan, routes)) => {
+                (self.plan, self.routes) = (plan, routes);
+                self.generation += 1;
+                self.engine = None;
+            }
             // Of tables that were replaced meanwhile: another beginning follows.
-            return;
+            None if *started.tables != self.plan.tables => return,
+            None => {}
         }
         self.transaction = None;
         self.upqueries.abort_all();
         tracing::info!("streaming from {} on", started.position);
-        self.origin = Origin { system: started.system.clone(), timeline: started.timeline };
+        self.origin = Origin { system: started.system, timeline: started.timeline };
         for document in self.live.by_key.values_mut() {
             document.forget_identity();
         }
         let effects = match &mut self.engine {
-            Some(engine) => engine.reset(started.snapshot.clone(), started.position),
-            None => self.new_engine(&started),
+            Some(engine) => engine.reset(started.snapshot, started.position),
+            None => {
+                let (plan, limit) = (self.plan.clone(), self.options.list_elements);
+                self.new_engine(Engine::new(plan, started.snapshot, started.position, limit, random()))
+            }
         };
         self.perform(effects);
         self.serve();
@@ -210,17 +222,10 @@ impl Writer {
         *self.shared.serving.write().expect("nothing panics under it") = Some(serving);
     }
 
-    fn new_engine(&mut self, started: &Started) -> Effects {
-        let mut engine = Engine::new(
-            self.plan.clone(),
-            started.snapshot.clone(),
-            started.position,
-            self.options.list_elements,
-            random(),
-        );
+    /// Goes on with this engine, which has no documents yet.
+    fn new_engine(&mut self, mut engine: Engine) -> Effects {
         for (index, version) in self.nodes.versions.iter().enumerate() {
-            let node = crate::dataflow::plan::NodeId(index as u32);
-            engine.node_changed(node, *version, 0);
+            engine.node_changed(NodeId(index as u32), *version, 0);
         }
         self.engine = Some(engine);
         self.move_documents()
@@ -434,7 +439,9 @@ impl Writer {
                 self.replace_plan(compiled);
             }
             // What is wrong with its queries was logged when they were resolved.
-            (Why::Configuration(_), Ok(_)) => tracing::error!("the changed configuration is not used: the one before stays"),
+            (Why::Configuration(_), Ok(_)) => {
+                tracing::error!("the changed configuration is not used: the one before stays")
+            }
             (Why::Configuration(_), Err(error)) => {
                 tracing::error!("the changed configuration is not used, the one before stays: {error}");
             }
@@ -442,25 +449,29 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on with another plan as soon as the source streams its tables.
+    /// Goes on with another plan: at once if it needs no other tables, else as soon as the source streams them. Until then
+    /// the plan before is served.
     fn replace_plan(&mut self, compiled: Compiled) {
-        if compiled.plan == *self.plan {
-            // At most routes and names of parameters differ.
-            self.generation += 1;
-            self.routes = Arc::new(compiled.routes);
-            if self.engine.is_some() {
-                self.serve();
-            }
+        let (plan, routes) = (Arc::new(compiled.plan), Arc::new(compiled.routes));
+        if plan.tables != self.plan.tables {
+            self.source.replace_tables(Arc::new(plan.tables.clone()));
+            self.next = Some((plan, routes));
             return;
         }
-        *self.shared.serving.write().expect("nothing panics under it") = None;
-        self.shared.set_status(Some(Code::Starting), vec!["queries are resolved anew".into()]);
+        self.next = None;
         self.generation += 1;
-        self.plan = Arc::new(compiled.plan);
-        self.routes = Arc::new(compiled.routes);
-        self.engine = None;
-        self.upqueries.abort_all();
-        self.source.replace_tables(Arc::new(self.plan.tables.clone()));
+        self.routes = routes;
+        if *plan != *self.plan {
+            self.plan = plan.clone();
+            self.upqueries.abort_all();
+            if let Some(engine) = self.engine.take() {
+                let effects = self.new_engine(engine.replanned(plan));
+                self.perform(effects);
+            }
+        }
+        if self.engine.is_some() {
+            self.serve();
+        }
     }
 }
 

@@ -132,10 +132,9 @@ fn expanded(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, 
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         let (before, after) = (&rest[..at], &rest[at + 2..]);
-        if before.ends_with('$') {
+        if let Some(escaped) = before.strip_suffix('$') {
             // A literal that begins with `$$` keeps both: the reader of literals takes one away.
-            let keep = if out.is_empty() && before.len() == 1 { before } else { &before[..before.len() - 1] };
-            out.push_str(keep);
+            out.push_str(if out.is_empty() && escaped.is_empty() { before } else { escaped });
             out.push_str("${");
             rest = after;
             continue;

@@ -1,1 +1,17 @@
+//! Tests of the whole server from outside, a module for each theme.
+//!
+//! One binary, so that all share one private Postgres (`support::postgres::shared`) and one link. Each test has databases
+//! of its own.
 
+mod auth_boundary;
+mod demo;
+mod layering;
+mod oracle;
+mod original_defects;
+mod outage;
+mod refusals;
+mod reload;
+mod resume;
+mod serving;
+mod support;
+mod types;

@@ -1,0 +1,189 @@
+//! The house rules that a compiler does not keep: who may use whom, what pure layers never touch, how files begin and end.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A layer and what it may use of the others, as `layer` or `layer::part`. What is not listed here may use everything:
+/// the program and what only it starts.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("data", &[]),
+    ("dataflow", &["data"]),
+    ("source", &["data"]),
+    ("diff", &["data"]),
+    ("revision", &["diff", "data"]),
+    ("query", &["dataflow", "data"]),
+    ("wasm", &["dataflow::guest", "dataflow::plan", "data"]),
+    ("driver", &["source", "dataflow", "query", "wasm", "diff", "revision", "data"]),
+    ("session", &["driver::handle", "revision", "diff"]),
+    ("server", &["session", "driver::handle"]),
+    ("config", &["query", "data"]),
+];
+
+/// Layers without input or output, and what would bring it.
+const PURE: [&str; 4] = ["data", "dataflow", "query", "diff"];
+const IMPURE: [&str; 10] = [
+    "tokio",
+    "wasmtime",
+    "pgwire_replication",
+    "axum",
+    "std::net",
+    "std::fs",
+    "std::thread",
+    "Instant::now",
+    "SystemTime::now",
+    "std::env",
+];
+
+/// Longer files are split.
+const LONGEST: usize = 600;
+
+struct Source {
+    /// From `host/src` on.
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// The folder or file under `host/src`, without its ending.
+    fn layer(&self) -> String {
+        let first = self.path.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        first.unwrap_or_default().trim_end_matches(".rs").to_owned()
+    }
+
+    fn is_test(&self) -> bool {
+        self.path.iter().any(|part| part == "tests" || part == "tests.rs")
+    }
+
+    /// What is compiled into the program: everything before the tests at its end, without comments.
+    fn program(&self) -> String {
+        let text = self.text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Paths that follow `crate::`, groups at the first level taken apart.
+    fn uses(&self) -> Vec<String> {
+        let program = self.program();
+        let mut uses = Vec::new();
+        for rest in program.split("crate::").skip(1) {
+            match rest.strip_prefix('{') {
+                Some(group) => uses.extend(members(group)),
+                None => uses.push(path_of(rest)),
+            }
+        }
+        uses
+    }
+}
+
+/// The letters of a path, `::` included.
+fn path_of(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || "_:".contains(*c)).collect()
+}
+
+/// The members of a group of imports, up to its closing brace.
+fn members(group: &str) -> Vec<String> {
+    let mut depth = 0;
+    let mut members = vec![String::new()];
+    for c in group.chars() {
+        match c {
+            '}' if depth == 0 => break,
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => members.push(String::new()),
+            _ => {}
+        }
+        if c != ',' || depth > 0 {
+            members.last_mut().expect("there is one").push(c);
+        }
+    }
+    members.iter().map(|member| path_of(member.trim())).filter(|member| !member.is_empty()).collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// All Rust files under a folder of the repository.
+fn sources(folder: &str) -> Vec<Source> {
+    let base = root().join(folder);
+    let mut found = Vec::new();
+    let mut folders = vec![base.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of the repository").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a source file");
+                found.push(Source { path: path.strip_prefix(&base).expect("below the folder").to_owned(), text });
+            }
+        }
+    }
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    assert!(!found.is_empty(), "no sources in {folder}");
+    found
+}
+
+fn report(what: &str, offences: Vec<String>) {
+    assert!(offences.is_empty(), "{what}:\n{}", offences.join("\n"));
+}
+
+#[test]
+fn layers_use_only_what_is_below_them() {
+    let mut offences = Vec::new();
+    for source in sources("host/src") {
+        let layer = source.layer();
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == layer) else { continue };
+        if source.is_test() {
+            continue;
+        }
+        for used in source.uses() {
+            let own = used.split("::").next() == Some(layer.as_str());
+            let fits = |name: &&str| used == *name || used.starts_with(&format!("{name}::"));
+            if !own && !allowed.iter().any(fits) {
+                offences.push(format!("{}: crate::{used}", source.path.display()));
+            }
+        }
+    }
+    report("a layer uses what it must not know", offences);
+}
+
+#[test]
+fn pure_layers_do_no_input_or_output() {
+    let mut offences = Vec::new();
+    for source in sources("host/src") {
+        if !PURE.contains(&source.layer().as_str()) || source.is_test() {
+            continue;
+        }
+        let program = source.program();
+        let named = IMPURE.iter().filter(|name| program.contains(**name));
+        offences.extend(named.map(|name| format!("{}: {name}", source.path.display())));
+    }
+    report("a pure layer reaches outside", offences);
+}
+
+#[test]
+fn files_begin_with_their_purpose_and_end_in_time() {
+    let mut offences = Vec::new();
+    for source in sources("host/src").into_iter().chain(sources("tests")) {
+        let lines = source.text.lines().count();
+        if !source.text.starts_with("//!") {
+            offences.push(format!("{} does not begin with //!", source.path.display()));
+        }
+        if lines > LONGEST {
+            offences.push(format!("{} has {lines} lines, more than {LONGEST}", source.path.display()));
+        }
+    }
+    report("the shape of files", offences);
+}
+
+#[test]
+fn imports_are_taken_apart() {
+    let source = Source {
+        path: "server/x.rs".into(),
+        text: "//! x\nuse crate::{data::{Lsn, Xid}, driver::handle};\nfn f() { crate::diff::g() }\n// crate::source\n\
+               #[cfg(test)]\nmod tests { use crate::wasm; }"
+            .into(),
+    };
+    assert_eq!(source.uses(), ["data::", "driver::handle", "diff::g"]);
+    assert_eq!(source.layer(), "server");
+}

@@ -1,0 +1,163 @@
+//! A node's file is edited while clients follow documents that go through it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::client::Client;
+use crate::support::document::Document;
+use crate::support::http::{self, PATIENCE};
+use crate::support::postgres;
+use crate::support::server::{Server, config};
+use crate::support::world;
+
+/// A server with one script node, and the folder of its source.
+struct Scripted {
+    server: Server,
+    sql: tokio_postgres::Client,
+    folder: TempDir,
+}
+
+impl Scripted {
+    async fn start(source: &str) -> Result<Scripted> {
+        let (database, sql) = world::create(postgres::shared()).await?;
+        let folder = tempfile::Builder::new().prefix("sangre-test-node-").tempdir()?;
+        fs::write(folder.path().join("score.js"), source)?;
+        let query = json!({
+            "route": "/places", "from": "places",
+            "steps": [{ "map": { "node": "score", "into": "score", "input": ["id", "rating"] } }, { "order_by": ["-score"] }],
+        });
+        let plain = json!({ "route": "/plain", "from": "places" });
+        let mut settings = config(&database.url, json!({ "places": query, "plain": plain }));
+        settings["nodes"] = json!({ "score": { "script": folder.path().join("score.js") } });
+        let server = Server::start(&settings).await?;
+        Ok(Scripted { server, sql, folder })
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("score.js")
+    }
+
+    /// The node as the admin port shows it.
+    async fn node(&self) -> Result<Value> {
+        let nodes = http::get(&self.server.admin, "/nodes", &[]).await?.json()?;
+        let found = nodes.as_array().and_then(|nodes| nodes.iter().find(|node| node["name"] == "score").cloned());
+        found.with_context(|| nodes.to_string())
+    }
+
+    /// Waits until the admin port shows the node in this state.
+    async fn node_until(&self, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let node = self.node().await?;
+            if wanted(&node) {
+                return Ok(node);
+            }
+            anyhow::ensure!(tokio::time::Instant::now() < deadline, "{node}\n{}", self.server.running.log());
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Whether each place has this score.
+fn scores(value: &Value, score: impl Fn(i64) -> i64) -> bool {
+    let rating = |place: &Value| place["rating"].as_i64().unwrap_or_default();
+    value
+        .as_array()
+        .is_some_and(|places| places.iter().all(|place| place["score"].as_i64() == Some(score(rating(place)))))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_is_one_patch_of_what_it_changes() -> Result<()> {
+    let scripted = Scripted::start("export function transform(place) { return place.rating * 10; }").await?;
+    let mut client = Client::web_socket(&scripted.server.address, "/places").await?;
+    let mut held = Document::default();
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| rating * 10), "{}", held.value);
+
+    fs::write(
+        scripted.file(),
+        "export function transform(place) { return place.rating * 10 + (place.rating == 5 ? 1 : 0); }",
+    )?;
+    let message = client.patch().await?;
+    assert_eq!(message["patch"].as_array().map(Vec::len), Some(1), "only one place changes: {message}");
+    held.apply(&message)?;
+    assert!(scores(&held.value, |rating| rating * 10 + i64::from(rating == 5)), "{}", held.value);
+
+    // One revision, even if everything changes, the order included.
+    fs::write(scripted.file(), "export default function (place) { return -place.rating; }")?;
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| -rating), "{}", held.value);
+    assert_eq!(held.value[0]["rating"], 2);
+
+    // The new code is what later commits go through.
+    scripted.sql.batch_execute("update places set rating = 7 where id = 10").await?;
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| -rating), "{}", held.value);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_edit_leaves_the_old_running_and_says_why() -> Result<()> {
+    let good = "export function transform(place) { return place.rating * 10; }";
+    let scripted = Scripted::start(good).await?;
+    let mut client = Client::web_socket(&scripted.server.address, "/places").await?;
+    let mut held = Document::default();
+    held.apply(&client.patch().await?)?;
+    assert!(scripted.node().await?["error"].is_null());
+    for bad in [
+        "export function transform(place) { return place.rating * ; }",
+        "",
+        "export const x = 1;",
+        "throw new Error('no')",
+    ] {
+        fs::write(scripted.file(), bad)?;
+        let node = scripted.node_until(|node| !node["error"].is_null()).await?;
+        assert!(!node["error"].to_string().is_empty());
+        scripted.sql.batch_execute("update places set rating = rating + 1 where id = 10").await?;
+        held.apply(&client.patch().await?)?;
+        assert!(scores(&held.value, |rating| rating * 10), "{}", held.value);
+        fs::write(scripted.file(), format!("{good} // after {}", bad.len()))?;
+        scripted.node_until(|node| node["error"].is_null()).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_row_is_left_out_and_others_stay() -> Result<()> {
+    let scripted = Scripted::start("export function transform(place) { return place.rating * 10; }").await?;
+    let mut client = Client::web_socket(&scripted.server.address, "/places").await?;
+    let mut plain = Client::web_socket(&scripted.server.address, "/plain").await?;
+    let mut held = Document::default();
+    held.apply(&client.patch().await?)?;
+    plain.patch().await?;
+    fs::write(
+        scripted.file(),
+        "export function transform(place) { if (place.id == 11) throw new Error('secret reason'); return place.rating * 10; }",
+    )?;
+    client.until(&mut held, |value| value.as_array().is_some_and(|places| places.len() == 2)).await?;
+    assert!(!held.value.to_string().contains("secret reason"));
+    // A query without the node does not notice.
+    scripted.sql.batch_execute("update places set name = 'X' where id = 11").await?;
+    assert_eq!(plain.patch().await?["patch"][0]["value"], "X");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_never_ends_stops_only_its_own_documents() -> Result<()> {
+    let scripted =
+        Scripted::start("export function transform(place) { while (place.id == 11); return place.rating * 10; }")
+            .await?;
+    let mut plain = Client::web_socket(&scripted.server.address, "/plain").await?;
+    let mut client = Client::web_socket(&scripted.server.address, "/places").await?;
+    plain.patch().await?;
+    for number in 0..10 {
+        scripted.sql.batch_execute(&format!("update places set name = 'X{number}' where id = 11")).await?;
+        assert_eq!(plain.patch().await?["patch"][0]["value"], format!("X{number}"));
+    }
+    let mut held = Document::default();
+    client.until(&mut held, |value| value.as_array().is_some_and(|places| places.len() == 2)).await
+}

@@ -1,3 +1,5 @@
+//! What is read of a configuration, and what is said of a bad one.
+
 use super::*;
 
 /// What is wrong with `text`, one mistake a line.
@@ -37,7 +39,7 @@ fn nodes_have_sources_and_limits() {
     assert_eq!(nodes[1].source, NodeSource::Component("/b.wasm".into()));
     assert_eq!((nodes[1].deadline_ms, nodes[1].memory_bytes), (1000, 1 << 30));
     let on_error: Vec<_> = nodes.iter().map(|node| node.on_error).collect();
-    use crate::dataflow::plan::OnError;
+    use crate::query::OnError;
     assert_eq!(on_error, [OnError::Skip, OnError::Hold, OnError::Null]);
 }
 

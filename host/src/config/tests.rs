@@ -122,3 +122,9 @@ fn what_is_wrong_in_a_query_is_said() {
         assert!(faults.contains(expect), "{route}: {faults}");
     }
 }
+
+#[test]
+fn passwords_are_not_shown() {
+    let shown = format!("{:?}", settings("database: postgres://me:secret@host/db"));
+    assert!(!shown.contains("secret"), "{shown}");
+}

@@ -61,8 +61,11 @@ impl Name {
 /// Deeper files are refused: sixteen levels of queries need less, and readers recurse.
 const MAX_DEPTH: usize = 120;
 
+/// What reading takes at most: a level of text costs some 50 KiB where serde's generic code is not optimised.
+pub const PARSE_STACK: usize = 16 << 20;
+
 impl Tree {
-    /// Reads YAML or JSON text.
+    /// Reads YAML or JSON text. Recurses into it: the caller has [`PARSE_STACK`] bytes of stack left.
     pub fn parse(text: &str) -> Result<Tree, Problems> {
         let options = serde_saphyr::options! {
             strict_booleans: true,

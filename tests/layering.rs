@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("driver", &["source", "dataflow", "query", "wasm", "diff", "revision", "data"]),
     ("session", &["driver::handle", "revision", "diff"]),
     ("server", &["session", "driver::handle"]),
-    ("config", &["query", "data"]),
+    ("config", &["query", "dataflow::plan", "data"]),
 ];
 
 /// Layers without input or output, and what would bring it.
@@ -51,7 +51,7 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.path.iter().any(|part| part == "tests" || part == "tests.rs")
+        self.path.iter().any(|part| part == "tests" || part == "tests.rs" || part == "simulation")
     }
 
     /// What is compiled into the program: everything before the tests at its end, without comments.

@@ -2,9 +2,7 @@
 
 use std::fmt::Write;
 
-use super::plan::{
-    ArrangementId, Base, DocumentId, ElementId, ListId, NodeCall, NodeId, Plan, Shape, Source, Step,
-};
+use super::plan::{ArrangementId, Base, DocumentId, ElementId, ListId, NodeCall, NodeId, Plan, Shape, Source, Step};
 use crate::data::TableId;
 
 /// The parts of a plan that a document is made of, each once, in the order in which they are met.

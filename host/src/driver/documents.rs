@@ -236,4 +236,3 @@ pub(super) fn step(from: &(Revision, Value), to: &Emission, memo: &DiffMemo) -> 
         _ => crate::diff::patch(&from.1, to.root(), memo).into(),
     }
 }
-

@@ -24,12 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(30);
 /// What the writer is asked.
 pub(super) enum Command {
     /// Follow a document. `generation` says which plan `bound` belongs to.
-    Open {
-        bound: Bound,
-        generation: u64,
-        resume: Option<Revision>,
-        reply: oneshot::Sender<Result<Opened, Refused>>,
-    },
+    Open { bound: Bound, generation: u64, resume: Option<Revision>, reply: oneshot::Sender<Result<Opened, Refused>> },
     /// Load a node's file anew.
     Reload { node: usize },
 }

@@ -35,11 +35,16 @@ impl Follower {
     }
 
     async fn advance(&mut self) -> Result<Event, Problem> {
-        if !self.started && !self.opened.waits && let Some(newest) = self.opened.newest.take() {
+        if !self.started
+            && !self.opened.waits
+            && let Some(newest) = self.opened.newest.take()
+        {
             return self.first(&newest);
         }
         loop {
-            if self.started && let Some(status) = self.news_of_status() {
+            if self.started
+                && let Some(status) = self.news_of_status()
+            {
                 return Ok(Event::Status(status));
             }
             tokio::select! {

@@ -74,7 +74,7 @@ pub struct Size {
 
 impl Default for Size {
     fn default() -> Self {
-        Size { writers: 3, transactions: 25, queries: 3, subscriptions: 6 }
+        Size { writers: 3, transactions: 30, queries: 4, subscriptions: 9 }
     }
 }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::serve;
 use crate::demo::{self, Demo, Nodes};
+use crate::wasm::{HostSettings, build, runtime};
 
 /// Where the page is, unless the port is taken or another one is asked for.
 const USUAL_PORT: u16 = 4000;
@@ -39,10 +40,22 @@ async fn show(demo: &mut Demo, port: Option<u16>, shutdown: CancellationToken) -
     serve::run(&config, false, pages, shutdown).await
 }
 
-/// Builds the nodes whose tools are here.
+/// Builds the nodes whose tools are here, both at a time. The first time takes a while.
 async fn build_nodes(folder: &Path) -> anyhow::Result<Nodes> {
-    let mut nodes = Nodes { occupancy: Some(demo::occupancy_script(folder)?), ..Nodes::default() };
-    nodes.missing.push("the filter `open-at` is not built in this build".into());
+    tracing::info!("building the demo's nodes");
+    let script = demo::occupancy_script(folder)?;
+    let runtime = tokio::task::spawn_blocking(|| runtime::ensure_javascript(&HostSettings::default().cache));
+    let component = tokio::task::spawn_blocking(|| demo::open_at_crate().map(|dir| build::rust(&dir)));
+    let mut nodes = Nodes::default();
+    match runtime.await? {
+        Ok(_) => nodes.occupancy = Some(script),
+        Err(error) => nodes.missing.push(format!("without the node `occupancy`: {error}")),
+    }
+    match component.await? {
+        Some(Ok(component)) => nodes.open_at = Some(component),
+        Some(Err(error)) => nodes.missing.push(format!("without the node `open-at`: {error}")),
+        None => nodes.missing.push("without the node `open-at`: its source is not on this machine".into()),
+    }
     Ok(nodes)
 }
 

@@ -18,9 +18,13 @@ use crate::wasm::{self, HostSettings};
 /// What is served beside documents, and who hears where.
 #[derive(Default)]
 pub struct Pages {
-    pub router: Option<Box<dyn FnOnce(Arc<dyn Documents>) -> Router + Send>>,
-    pub announce: Option<Box<dyn FnOnce(SocketAddr) + Send>>,
+    pub router: Option<MakePages>,
+    /// Called once the port is there.
+    pub announce: Option<Announce>,
 }
+
+pub type MakePages = Box<dyn FnOnce(Arc<dyn Documents>) -> Router + Send>;
+pub type Announce = Box<dyn FnOnce(SocketAddr) + Send>;
 
 /// Serves the configuration at `config` until `shutdown`, or until the engine cannot go on.
 pub async fn run(config: &Path, strict: bool, pages: Pages, shutdown: CancellationToken) -> anyhow::Result<()> {

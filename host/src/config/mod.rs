@@ -177,4 +177,6 @@ fn read_table(name: &Name, tree: &Tree, path: &Path, problems: &mut Problems) ->
 }
 
 #[cfg(test)]
+mod schema;
+#[cfg(test)]
 mod tests;

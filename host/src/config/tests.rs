@@ -90,7 +90,7 @@ fn what_is_wrong_in_a_query_is_said() {
         ("from: [t]", "expected a text, found a list"),
         ("from: t, limit: -1", "expected a whole number or a parameter"),
         ("from: t, where: { a: [1] }", "a list is written `{ in: [...] }`"),
-        ("from: t, where: { a: { gr: 1 } }", "unknown operator \"gr\"; did you mean \"gt\"?"),
+        ("from: t, where: { a: { gr: 1 } }", "unknown key \"gr\"; did you mean \"gt\"?"),
         ("from: t, where: { a: { gt: null } }", "a comparison with null is never true"),
         ("from: t, where: { a: $ }", "\"$\" is not a parameter's name"),
         ("from: t, where: { a: $auth }", "`$auth` is not a value"),

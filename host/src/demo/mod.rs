@@ -16,7 +16,7 @@ use axum::Router;
 use crate::driver::handle::Documents;
 use private_postgres::{Options, PostgresError, PrivatePostgres};
 
-pub use world::{Nodes, occupancy_script};
+pub use world::{Nodes, occupancy_script, open_at_crate};
 
 const SCHEMA: &str = include_str!("schema.sql");
 const DATABASE: &str = "postgres";

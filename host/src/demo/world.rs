@@ -14,17 +14,28 @@ pub struct Nodes {
 }
 
 /// The script that comes with the program.
-const OCCUPANCY: &str = include_str!("occupancy.js");
+const OCCUPANCY: &str = include_str!("../../../guest-examples/javascript/occupancy.js");
+
+/// The folder of the examples, if this program still stands in the checkout it was built from.
+fn examples() -> Option<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples").canonicalize().ok()
+}
 
 /// The script to run and to edit: the example itself in a checkout of the source, else a copy in `folder`.
 pub fn occupancy_script(folder: &Path) -> std::io::Result<PathBuf> {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/javascript/occupancy.js");
-    if let Ok(example) = example.canonicalize() {
-        return Ok(example);
+    match examples().map(|examples| examples.join("javascript/occupancy.js")).filter(|example| example.is_file()) {
+        Some(example) => Ok(example),
+        None => {
+            let copy = folder.join("occupancy.js");
+            std::fs::write(&copy, OCCUPANCY)?;
+            Ok(copy)
+        }
     }
-    let copy = folder.join("occupancy.js");
-    std::fs::write(&copy, OCCUPANCY)?;
-    Ok(copy)
+}
+
+/// The crate of the filter, in a checkout of the source.
+pub fn open_at_crate() -> Option<PathBuf> {
+    examples().map(|examples| examples.join("rust/open_at")).filter(|example| example.is_dir())
 }
 
 /// The text of the demo's `sangre.yaml`.
@@ -89,6 +100,12 @@ mod tests {
         for (open_at, occupancy) in [(wasm.clone(), script.clone()), (wasm, None), (None, script), (None, None)] {
             let nodes = Nodes { open_at, occupancy, missing: vec![] };
             let text = configuration("postgres://u:p@127.0.0.1:5/postgres", 4000, &nodes);
+            let settings =
+                crate::config::Settings::parse(&text, "sangre.yaml", Path::new("."), &|_| None).expect("valid");
+            assert_eq!(
+                settings.nodes.len(),
+                usize::from(nodes.open_at.is_some()) + usize::from(nodes.occupancy.is_some())
+            );
             let value: serde_json::Value = serde_saphyr::from_str(&text).expect("YAML");
             let steps = &value["queries"]["followeds"]["with"]["followeds"]["with"]["places"]["steps"];
             let names = steps.as_array().expect("a list").iter().filter_map(|step| step.as_object()?.keys().next());

@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value as Json};
 
 use crate::data::{Object, Shape};
+use crate::diff::{self, DiffMemo};
 
 pub use crate::data::{Lsn, Value};
 pub use crate::revision::Revision;
@@ -49,6 +49,7 @@ pub struct Update {
     pub document: Value,
     /// The whole document at `from`.
     pub base: Option<Value>,
+    memo: Option<Arc<DiffMemo>>,
     texts: Arc<Texts>,
 }
 
@@ -63,12 +64,18 @@ struct Texts {
 impl Update {
     /// The whole document, for a client that holds nothing Sangre can build on.
     pub fn whole(revision: Revision, document: Value) -> Self {
-        Update { revision, from: None, document, base: None, texts: Arc::default() }
+        Update { revision, from: None, document, base: None, memo: None, texts: Arc::default() }
     }
 
     /// A step from `base` at `from` to `document` at `revision`.
     pub fn step(revision: Revision, document: Value, from: Revision, base: Value) -> Self {
-        Update { revision, from: Some(from), document, base: Some(base), texts: Arc::default() }
+        Update { revision, from: Some(from), document, base: Some(base), memo: None, texts: Arc::default() }
+    }
+
+    /// The same update, compared with the help of what other documents have compared already.
+    pub fn with_memo(mut self, memo: Arc<DiffMemo>) -> Self {
+        self.memo = Some(memo);
+        self
     }
 
     /// The same update with the text of its patch already known. Only the first one given counts.
@@ -77,86 +84,43 @@ impl Update {
         self
     }
 
-    /// The same update with the text of its merge patch already known. Only the first one given counts.
-    pub fn with_merge_patch(self, merge_patch: impl Into<Arc<str>>) -> Self {
-        self.texts.merge_patch.get_or_init(|| merge_patch.into());
-        self
-    }
-
-    /// The same update with the text of its document already known. Only the first one given counts.
-    pub fn with_document_text(self, document: impl Into<Arc<str>>) -> Self {
-        self.texts.document.get_or_init(|| document.into());
-        self
-    }
-
     /// The JSON text of the patch, an array of RFC 6902 operations, from `from` (or from nothing) to `document`.
     pub fn patch(&self) -> Arc<str> {
-        let write = || match &self.base {
-            Some(base) => json_patch(base, &self.document),
-            None => replacement(&self.document_text()),
+        let write = || match (&self.base, &self.memo) {
+            (Some(base), Some(memo)) => diff::patch(base, &self.document, memo),
+            (Some(base), None) => diff::patch(base, &self.document, &DiffMemo::new()),
+            (None, _) => diff::whole(&self.document),
         };
         self.texts.patch.get_or_init(|| write().into()).clone()
     }
 
+    /// Whether the document at `from` is that at `revision`.
+    pub fn is_empty(&self) -> bool {
+        self.from.is_some() && diff::is_empty(&self.patch())
+    }
+
     /// The JSON text of the RFC 7396 merge patch from `from` (or from nothing) to `document` without its null members.
     pub fn merge_patch(&self) -> Arc<str> {
-        let write = || merge_patch(self.base.as_ref(), &self.document);
+        let write = || match &self.base {
+            // Where nothing changed an object takes the empty patch, and anything else is sent again.
+            Some(base) => diff::merge_patch(base, &self.document).unwrap_or_else(|| match self.document {
+                Value::Object(_) => "{}".into(),
+                _ => self.document_without_nulls(),
+            }),
+            None => self.document_without_nulls(),
+        };
         self.texts.merge_patch.get_or_init(|| write().into()).clone()
+    }
+
+    /// The JSON text of the document without its null members: what merge patches are about.
+    pub fn document_without_nulls(&self) -> String {
+        diff::without_nulls(&self.document).to_json()
     }
 
     /// The JSON text of the document.
     pub fn document_text(&self) -> Arc<str> {
         self.texts.document.get_or_init(|| self.document.to_json().into()).clone()
     }
-}
-
-/// The patch that replaces whatever a client holds.
-fn replacement(document: &str) -> String {
-    format!(r#"[{{"op":"replace","path":"","value":{document}}}]"#)
-}
-
-/// The patch between two documents. (The one place that asks `crate::diff`.)
-fn json_patch(base: &Value, document: &Value) -> String {
-    if base == document { "[]".into() } else { replacement(&document.to_json()) }
-}
-
-/// The merge patch between two documents, from their texts. A document's null members do not exist in this format.
-fn merge_patch(base: Option<&Value>, document: &Value) -> String {
-    let parse = |value: &Value| serde_json::from_str::<Json>(&value.to_json()).map(without_nulls);
-    let patch = match (base.map(parse).transpose(), parse(document)) {
-        (Ok(None), Ok(document)) => document,
-        (Ok(Some(base)), Ok(document)) => merge_step(&base, document).unwrap_or_else(|| Json::Object(Map::new())),
-        (Err(_), _) | (_, Err(_)) => unreachable!("a value writes valid JSON"),
-    };
-    patch.to_string()
-}
-
-/// Null members removed at every depth of objects; elements of arrays stay, for a merge patch replaces arrays whole.
-fn without_nulls(value: Json) -> Json {
-    match value {
-        Json::Object(members) => Json::Object(
-            members.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, without_nulls(v))).collect(),
-        ),
-        Json::Array(elements) => Json::Array(elements.into_iter().map(without_nulls).collect()),
-        scalar => scalar,
-    }
-}
-
-/// What turns `base` into `document`; `None` if nothing has to.
-fn merge_step(base: &Json, document: Json) -> Option<Json> {
-    let (Json::Object(old), Json::Object(new)) = (base, &document) else {
-        return (*base != document).then_some(document);
-    };
-    let gone = old.keys().filter(|name| !new.contains_key(*name)).map(|name| (name.clone(), Json::Null));
-    let kept = new.iter().filter_map(|(name, value)| {
-        let step = match old.get(name) {
-            Some(before) => merge_step(before, value.clone())?,
-            None => value.clone(),
-        };
-        Some((name.clone(), step))
-    });
-    let members: Map<String, Json> = gone.chain(kept).collect();
-    (!members.is_empty()).then_some(Json::Object(members))
 }
 
 /// Whether what a client holds is still live.
@@ -274,26 +238,4 @@ pub trait Subscription: Send {
     ///
     /// Cancel safe: a future that is dropped before it is ready has taken nothing.
     fn next(&mut self) -> BoxFuture<'_, Result<Event, Problem>>;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn merge_patches_name_what_changed() {
-        for (base, document, patch) in [
-            (r#"{"a":1,"b":{"c":2,"d":3}}"#, r#"{"a":1,"b":{"c":2,"d":4}}"#, Some(r#"{"b":{"d":4}}"#)),
-            (r#"{"a":1,"b":2}"#, r#"{"a":1}"#, Some(r#"{"b":null}"#)),
-            (r#"{"a":1,"b":2}"#, r#"{"a":1,"b":null}"#, Some(r#"{"b":null}"#)),
-            (r#"{"a":[1,2]}"#, r#"{"a":[1,3]}"#, Some(r#"{"a":[1,3]}"#)),
-            (r#"{"a":[{"b":null}]}"#, r#"{"a":[{}]}"#, None),
-            (r#"{"a":1.10}"#, r#"{"a":1.10}"#, None),
-            (r#"{"a":1}"#, r#"null"#, Some("null")),
-        ] {
-            let parse = |text| without_nulls(serde_json::from_str(text).expect("JSON"));
-            let step = merge_step(&parse(base), parse(document)).map(|step| step.to_string());
-            assert_eq!(step.as_deref(), patch, "{base} -> {document}");
-        }
-    }
 }

@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use handle::{Documents, Subscription};
+pub(crate) use nodes::kind_of;
 pub use open::Handle;
 
 use crate::dataflow::plan::OnError;

@@ -111,7 +111,7 @@ fn kind_name(kind: NodeKind) -> &'static str {
 }
 
 /// What queries use a node as.
-fn kind_of(plan: &Plan, node: NodeId) -> Option<NodeKind> {
+pub(crate) fn kind_of(plan: &Plan, node: NodeId) -> Option<NodeKind> {
     let is = |call: &NodeCall| call.node == node;
     let steps = plan.elements.iter().flat_map(|element| &element.steps).find_map(|step| match step {
         Step::Filter(call) if is(call) => Some(NodeKind::Filter),

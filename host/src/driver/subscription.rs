@@ -101,14 +101,16 @@ impl Follower {
         let update = match self.holds.take() {
             Some(from) => {
                 let patch = step(&from, newest, &self.shared.memo);
-                Update::step(newest.revision(), root, from.0, from.1).with_patch(patch)
+                // What looks the same goes on under the name the client has for it.
+                let revision = if diff::is_empty(&patch) { from.0 } else { newest.revision() };
+                Update::step(revision, root, from.0, from.1).with_patch(patch)
             }
             None => Update::whole(newest.revision(), root),
         };
         if update.document_text().len() > self.shared.document_bytes {
             return Err(problem(Code::DocumentTooLarge, "the document is larger than allowed"));
         }
-        self.holds = Some((newest.revision(), newest.root().clone()));
+        self.holds = Some((update.revision, newest.root().clone()));
         Ok(Event::Update(update))
     }
 

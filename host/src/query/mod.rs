@@ -12,6 +12,7 @@
 mod compile;
 pub mod fields;
 pub mod literal;
+mod owner;
 pub mod problem;
 mod request;
 mod resolve;
@@ -20,6 +21,7 @@ pub mod syntax;
 pub mod tree;
 
 pub use compile::{Compiled, compile};
+pub use owner::replica_identities;
 pub use request::{Binding, Bound, Pending, Question, RequestError, Routes};
 pub use resolved::{Origin, ResolvedParam, Warning};
 
@@ -39,3 +41,15 @@ pub struct Definitions<'a> {
 
 #[cfg(test)]
 mod tests;
+
+/// The catalogue of the tests, for those of other modules.
+#[cfg(test)]
+pub fn test_catalogue() -> crate::data::Catalogue {
+    tests::catalogue::catalogue()
+}
+
+/// The example of the interface, for tests of other modules.
+#[cfg(test)]
+pub fn test_example() -> &'static str {
+    tests::plans::EXAMPLE
+}

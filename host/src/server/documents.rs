@@ -115,7 +115,7 @@ fn whole(update: &Update, format: Format, tags: &Tags) -> Response {
     // A 304 names the tag of the answer it confirms.
     let confirmed = match tags.matches(&current) {
         true => Some(current.clone()),
-        false if update.from.is_some() && &*update.patch() == "[]" => tags.only().map(|tag| format!("\"{tag}\"")),
+        false if update.is_empty() => tags.only().map(|tag| format!("\"{tag}\"")),
         false => None,
     };
     let mut response = match &confirmed {
@@ -124,11 +124,7 @@ fn whole(update: &Update, format: Format, tags: &Tags) -> Response {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         }
-        None if format == Format::MergePatch => {
-            let whole = Update::whole(update.revision.clone(), update.document.clone());
-            let known = if update.from.is_none() { update.merge_patch() } else { whole.merge_patch() };
-            answer::json(StatusCode::OK, answer::shared(known))
-        }
+        None if format == Format::MergePatch => answer::json(StatusCode::OK, update.document_without_nulls()),
         None => answer::json(StatusCode::OK, answer::shared(update.document_text())),
     };
     if let Ok(tag) = HeaderValue::try_from(confirmed.unwrap_or(current)) {

@@ -37,7 +37,8 @@ pub async fn stream(shared: &Shared, request: Request, headers: &HeaderMap) -> R
     let path = ask.path.clone();
     let mut session = Session::new(shared.documents.clone(), ask, after, shared.ending.clone());
     let (update, status) = documents::first(&mut session).await?;
-    let waiting = [Some(Told::Update(update)), status.map(Told::Status)].into_iter().flatten().collect();
+    let waiting = [Some(Told::Update(update)), status.map(Told::Status)].into_iter().flatten();
+    let waiting = waiting.filter(|told| !told.says_nothing()).collect();
     let events = Events { session, waiting, format, path, ping: shared.timing.ping, ended: false };
     let body = stream::unfold(events, |mut events| async move {
         let text = events.next().await?;

@@ -138,6 +138,7 @@ async fn pull(mut session: Session, format: Format, outbox: &Outbox<Utf8Bytes>) 
         outbox.room().await;
         let text: Utf8Bytes = match session.next().await {
             Some(Told::Problem(problem)) => return End::Told(problem),
+            Some(told) if told.says_nothing() => continue,
             Some(told) => protocol::message(&told, format, "").into(),
             None => return End::Gone,
         };

@@ -43,6 +43,13 @@ pub enum Told {
     Problem(Problem),
 }
 
+impl Told {
+    /// Whether it only confirms what the client holds: worth an answer to a single question, not a message in a stream.
+    pub fn says_nothing(&self) -> bool {
+        matches!(self, Told::Update(update) if update.from == Some(update.revision))
+    }
+}
+
 impl Session {
     /// A session that is to follow `ask` once `after` is included, until `shutdown`.
     pub fn new(documents: Arc<dyn Documents>, ask: Ask, after: Option<After>, shutdown: CancellationToken) -> Self {

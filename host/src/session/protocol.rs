@@ -180,32 +180,32 @@ mod tests {
     use crate::driver::handle::Value;
 
     fn revision(text: &str) -> Revision {
-        Revision(text.into())
+        text.parse().expect("a revision")
+    }
+
+    fn value(text: &str) -> Value {
+        Value::parse_json(text).expect("JSON")
     }
 
     #[test]
     fn updates() {
-        let first = Update::whole(revision("0/16B3748"), Value::Null).with_document_text(r#"{"id":1}"#);
-        let step = Update::step(revision("0/16B3801"), Value::Null, revision("0/16B3748"), Value::Null)
-            .with_patch(r#"[{"op":"add","path":"/followeds/0","value":{"id":2}}]"#)
-            .with_merge_patch(r#"{"a":1}"#)
-            .with_document_text(r#"{"id":2}"#);
+        let first = Update::whole(revision("0/16B3748"), value(r#"{"id":1,"gone":null}"#));
+        let step =
+            |from: &str, to: &str| Update::step(revision("0/16B3801"), value(to), revision("0/16B3748"), value(from));
+        let changed = step(r#"{"id":1,"gone":null}"#, r#"{"id":2,"gone":null}"#);
+        let (same, same_list) = (step(r#"{"id":1}"#, r#"{"id":1}"#), step("[1]", "[1]"));
         for (update, format, text) in [
-            (
-                &first,
-                Format::Patch,
-                r#"{"revision":"0/16B3748","from":null,"patch":[{"op":"replace","path":"","value":{"id":1}}]}"#,
-            ),
-            (&first, Format::Document, r#"{"revision":"0/16B3748","from":null,"document":{"id":1}}"#),
-            (
-                &step,
-                Format::Patch,
-                r#"{"revision":"0/16B3801","from":"0/16B3748","patch":[{"op":"add","path":"/followeds/0","value":{"id":2}}]}"#,
-            ),
-            (&step, Format::MergePatch, r#"{"revision":"0/16B3801","from":"0/16B3748","patch":{"a":1}}"#),
-            (&step, Format::Document, r#"{"revision":"0/16B3801","from":null,"document":{"id":2}}"#),
+            (&first, Format::Patch, r#"from":null,"patch":[{"op":"replace","path":"","value":{"id":1,"gone":null}}]}"#),
+            (&first, Format::Document, r#"from":null,"document":{"id":1,"gone":null}}"#),
+            (&first, Format::MergePatch, r#"from":null,"patch":{"id":1}}"#),
+            (&changed, Format::Patch, r#"from":"0/16B3748","patch":[{"op":"replace","path":"/id","value":2}]}"#),
+            (&changed, Format::MergePatch, r#"from":"0/16B3748","patch":{"id":2}}"#),
+            (&changed, Format::Document, r#"from":null,"document":{"id":2,"gone":null}}"#),
+            (&same, Format::Patch, r#"from":"0/16B3748","patch":[]}"#),
+            (&same, Format::MergePatch, r#"from":"0/16B3748","patch":{}}"#),
+            (&same_list, Format::MergePatch, r#"from":"0/16B3748","patch":[1]}"#),
         ] {
-            assert_eq!(update_message(update, format), text);
+            assert_eq!(update_message(update, format), format!(r#"{{"revision":"{}",""#, update.revision) + text);
         }
     }
 
@@ -230,10 +230,11 @@ mod tests {
 
     #[test]
     fn events_are_one_line_of_data() {
-        let update = Update::whole(revision("0/1.a"), Value::Null).with_document_text("1");
+        let id = "0/1.2-00000000000000ff";
+        let update = Update::whole(revision(id), value("\"a\\nb\""));
         assert_eq!(
             server_sent_event(&Told::Update(update), Format::Document, ""),
-            "id: 0/1.a\nevent: patch\ndata: {\"revision\":\"0/1.a\",\"from\":null,\"document\":1}\n\n"
+            format!("id: {id}\nevent: patch\ndata: {{\"revision\":\"{id}\",\"from\":null,\"document\":\"a\\nb\"}}\n\n")
         );
     }
 

@@ -133,7 +133,19 @@ pub(super) async fn connect_replication(
     tls::install_provider();
     let mut last = None;
     for host in &address.hosts {
-        match open(address, host, slot, publication).await {
+        let config = replication_config(address, host, slot, publication);
+        let mut opened = open(address, host, config.clone()).await;
+        if let Err(SourceError::Definite(DefiniteError::Tls(message))) = &opened
+            && let Some(name) = only_name(message)
+            && address.ssl_mode == SslMode::VerifyCa
+        {
+            // The client compares names even where only the authority is asked for; so it is told to expect this one,
+            // and still verifies the chain.
+            let mut config = config;
+            config.tls.sni_hostname = Some(name);
+            opened = open(address, host, config).await;
+        }
+        match opened {
             Ok(client) => return Ok(client),
             Err(error) => last = Some(error),
         }
@@ -141,10 +153,15 @@ pub(super) async fn connect_replication(
     Err(last.unwrap_or_else(|| DefiniteError::Address("it names no host".into()).into()))
 }
 
-async fn open(address: &Address, host: &Host, slot: &str, publication: &str) -> Result<ReplicationClient, SourceError> {
+/// The name in a certificate that was refused for having another.
+fn only_name(message: &str) -> Option<String> {
+    let (_, names) = message.split_once("certificate is only valid for ")?;
+    names.split('"').nth(1).map(str::to_string)
+}
+
+async fn open(address: &Address, host: &Host, config: ReplicationConfig) -> Result<ReplicationClient, SourceError> {
     let wire = |error| SourceError::from_replication(&error);
-    let mut client =
-        ReplicationClient::connect_gated(replication_config(address, host, slot, publication)).await.map_err(wire)?;
+    let mut client = ReplicationClient::connect_gated(config).await.map_err(wire)?;
     // The first answer also tells that connecting and logging in went well.
     let asked = client.simple_query("SELECT pg_catalog.pg_is_in_recovery()");
     let Ok(asked) = timeout(address.connect_timeout + NOTICE, asked).await else {

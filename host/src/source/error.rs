@@ -13,6 +13,9 @@ pub enum SourceError {
     /// It may pass: the database is away, starting, overloaded. Try again with backoff.
     #[error("{0}")]
     Transient(String),
+    /// The server is stopping or starting; otherwise as [`SourceError::Transient`].
+    #[error("{0}")]
+    Leaving(String),
     /// It stays until somebody does what the message says.
     #[error(transparent)]
     Definite(#[from] DefiniteError),
@@ -74,7 +77,7 @@ pub enum DefiniteError {
 impl SourceError {
     /// Whether trying again may help.
     pub fn is_transient(&self) -> bool {
-        matches!(self, SourceError::Transient(_))
+        !matches!(self, SourceError::Definite(_))
     }
 
     pub(super) fn transient(message: impl Into<String>) -> Self {
@@ -139,6 +142,7 @@ fn by_state(state: &str, message: &str) -> SourceError {
         // PgBouncer says this of `replication` and `options`; it has 08P01 for all its complaints.
         "08P01" if message.contains("startup parameter") => pooler(message),
         "0A000" if message.contains("pooler") => pooler(message),
+        "57P01" | "57P02" | "57P03" => SourceError::Leaving(message.into()),
         "42501" => DefiniteError::Forbidden(message.into()).into(),
         "28000" | "28P01" => DefiniteError::Login(message.into()).into(),
         "3D000" => DefiniteError::Login(message.into()).into(),

@@ -63,7 +63,7 @@ pub(super) async fn canonical(pool: &Arc<Pool>, ty: &str, value: &str) -> Result
         return Ok(Err("a text cannot contain the character with code 0".into()));
     }
     let session = pool.lend().await?;
-    let sql = format!("BEGIN READ ONLY; {PINNED_SQL} SELECT {}::{ty}::text; COMMIT", literal(value));
+    let sql = format!("BEGIN READ ONLY; {PINNED_SQL} SELECT {}::{ty}; COMMIT", literal(value));
     match query(&session.client, &sql).await {
         Ok(sets) => {
             session.give_back();

@@ -201,3 +201,98 @@ pub(super) fn row_id(table: &Table, leaf: LeafId, row: &Row) -> RowId {
     }
     RowId { leaf, key: key.finish() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Column, Decode, KeyClass};
+    use crate::source::pgoutput::RelationColumn;
+
+    fn column(name: &str, oid: u32) -> Column {
+        let (decode, class) = match oid {
+            23 => (Decode::Number, KeyClass::Int),
+            _ => (Decode::Text, KeyClass::Text),
+        };
+        let ty = Arc::new(ColumnType { oid, sql: "t".into(), decode, class: Some(class), element: None });
+        Column { name: name.into(), ty, not_null: false }
+    }
+
+    fn tables(identity: Identity) -> Arc<Vec<Table>> {
+        let columns = vec![column("id", 23), column("big", 25)];
+        Arc::new(vec![Table { schema: "s".into(), name: "t".into(), columns, identity, primary_key: vec![] }])
+    }
+
+    /// The relation has its columns the other way round, and one more.
+    fn relation(identity: ReplicaIdentity, keys: [bool; 3]) -> Relation<'static> {
+        let column = |name, key, type_oid| RelationColumn { name, key, type_oid, type_modifier: -1 };
+        let columns = vec![column("big", keys[0], 25), column("more", keys[1], 16), column("id", keys[2], 23)];
+        Relation { oid: 9, schema: "s", name: "t", identity, columns }
+    }
+
+    fn bind(identity: Identity, relation: &Relation<'_>) -> Result<BoundRelation, String> {
+        BoundRelation::new(relation, &tables(identity), TableId(0))
+    }
+
+    fn cells(big: Cell<'static>, id: &'static str) -> Vec<Cell<'static>> {
+        vec![big, Cell::Null, Cell::Text(id)]
+    }
+
+    #[test]
+    fn columns_go_by_name_and_large_values_are_not_lost() {
+        let bound =
+            bind(Identity::Columns(vec![0]), &relation(ReplicaIdentity::Default, [false, false, true])).unwrap();
+        let Ok(Change::Insert { id: inserted, row, .. }) = bound.insert(&cells(Cell::Text("b"), "7")) else { panic!() };
+        assert_eq!(row, Row::new([Value::Int(7), "b".into()]));
+        let Ok(Change::Update { old, id, unchanged, row, .. }) = bound.update(None, &cells(Cell::Unchanged, "7"))
+        else {
+            panic!()
+        };
+        assert_eq!((&old, &id, unchanged, row.get(1)), (&inserted, &inserted, vec![1], &Value::Null));
+        let key = OldTuple::Key(cells(Cell::Null, "7"));
+        let Ok(Change::Update { old, id, .. }) = bound.update(Some(&key), &cells(Cell::Text("b"), "8")) else {
+            panic!()
+        };
+        assert!(old == inserted && id != inserted);
+        let Ok(Change::Delete { id, .. }) = bound.delete(&key) else { panic!() };
+        assert_eq!(id, inserted);
+    }
+
+    #[test]
+    fn a_full_identity_serves_any_and_tells_large_values() {
+        let full = relation(ReplicaIdentity::Full, [true, true, true]);
+        let bound = bind(Identity::Columns(vec![0]), &full).unwrap();
+        let old = OldTuple::Full(cells(Cell::Text("large"), "7"));
+        let Ok(Change::Update { row, unchanged, .. }) = bound.update(Some(&old), &cells(Cell::Unchanged, "7")) else {
+            panic!()
+        };
+        assert_eq!((row.get(1), unchanged), (&Value::from("large"), vec![]));
+        assert!(bind(Identity::Bag, &full).is_err(), "a bag has all columns");
+    }
+
+    #[test]
+    fn what_differs_from_the_plan_is_refused() {
+        let id = || Identity::Columns(vec![0]);
+        for (identity, keys) in [
+            (ReplicaIdentity::Index, [true, false, false]),
+            (ReplicaIdentity::Index, [true, false, true]),
+            (ReplicaIdentity::Nothing, [false; 3]),
+        ] {
+            assert!(bind(id(), &relation(identity, keys)).is_err(), "{identity:?} {keys:?}");
+        }
+        let mut retyped = relation(ReplicaIdentity::Default, [false, false, true]);
+        retyped.columns[2].type_oid = 20;
+        assert!(bind(id(), &retyped).is_err());
+        retyped.columns.pop();
+        assert!(bind(id(), &retyped).is_err());
+    }
+
+    #[test]
+    fn malformed_tuples_are_errors() {
+        let bound =
+            bind(Identity::Columns(vec![0]), &relation(ReplicaIdentity::Default, [false, false, true])).unwrap();
+        assert!(bound.insert(&[]).is_err());
+        assert!(bound.insert(&cells(Cell::Unchanged, "1")).is_err());
+        assert!(bound.insert(&cells(Cell::Null, "x")).is_err());
+        assert!(bound.insert(&cells(Cell::Binary(&[1]), "1")).is_err());
+    }
+}

@@ -128,14 +128,19 @@ pub(super) fn keys(table: &Table, key: &[(usize, KeyClass)], keys: &[Vec<Value>]
 
 /// A condition as SQL, with the meaning of [`Expr::test`](crate::data::Expr).
 pub(super) fn condition(table: &Table, expr: &Expr) -> Result<String, SqlError> {
+    write(table, expr, false)
+}
+
+/// `denied`: below a `NOT`, where false and unknown are no longer the same.
+fn write(table: &Table, expr: &Expr, denied: bool) -> Result<String, SqlError> {
     let several = |parts: &[Expr], word: &str, none: &str| -> Result<String, SqlError> {
-        let parts = parts.iter().map(|part| condition(table, part)).collect::<Result<Vec<_>, _>>()?;
+        let parts = parts.iter().map(|part| write(table, part, denied)).collect::<Result<Vec<_>, _>>()?;
         Ok(if parts.is_empty() { none.to_string() } else { format!("({})", parts.join(word)) })
     };
     match expr {
         Expr::All(parts) => several(parts, " AND ", "true"),
         Expr::Any(parts) => several(parts, " OR ", "false"),
-        Expr::Not(part) => Ok(format!("(NOT {})", condition(table, part)?)),
+        Expr::Not(part) => Ok(format!("(NOT {})", write(table, part, true)?)),
         Expr::IsNull(field) => Ok(is_null(column(table, field)?)),
         Expr::Compare { field, class, op, with } => compare(column(table, field)?, class, *op, value(with)?),
         Expr::In { field, class, list } => Ok(is_in(column(table, field)?, class, value(list)?)),
@@ -144,7 +149,7 @@ pub(super) fn condition(table: &Table, expr: &Expr) -> Result<String, SqlError> 
             let column = column(table, field)?;
             Ok(match element {
                 Some(element) => arrays(column, element, value(with)?, "@>"),
-                None => contains_json(column, value(with)?),
+                None => contains_json(column, value(with)?, denied),
             })
         }
         Expr::Overlaps { field, element, with } => Ok(arrays(column(table, field)?, element, value(with)?, "&&")),
@@ -218,7 +223,7 @@ fn like(column: &Column, pattern: &Value, fold: bool) -> String {
     format!("({left} {word} {})", literal(pattern))
 }
 
-fn contains_json(column: &Column, with: &Value) -> String {
+fn contains_json(column: &Column, with: &Value, denied: bool) -> String {
     // A JSON null that is searched for cannot be told from no operand.
     if matches!(with, Value::Null) {
         return UNKNOWN.into();
@@ -227,7 +232,9 @@ fn contains_json(column: &Column, with: &Value) -> String {
     if text.contains("\\u0000") {
         return UNKNOWN.into();
     }
-    format!("({}::jsonb @> {}::jsonb)", name(column), literal(&text))
+    let plain = format!("({}::jsonb @> {}::jsonb)", name(column), literal(&text));
+    // In memory a JSON null is a null; this form uses no index, so it stands only where it matters.
+    if denied { format!("(CASE WHEN {}::jsonb <> 'null'::jsonb THEN {plain} END)", name(column)) } else { plain }
 }
 
 fn arrays(column: &Column, class: &KeyClass, with: &Value, operator: &str) -> String {
@@ -258,5 +265,86 @@ fn in_range(column: &Column, text: &str) -> bool {
         "int2" => text.parse::<i16>().is_ok(),
         "int4" => text.parse::<i32>().is_ok(),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::data::{ColumnType, Identity};
+
+    fn table() -> Table {
+        let column = |name: &str, sql: &str, class: Option<KeyClass>| Column {
+            name: name.into(),
+            ty: Arc::new(ColumnType { oid: 0, sql: sql.into(), decode: Decode::Text, class, element: None }),
+            not_null: false,
+        };
+        let columns = vec![
+            column("id", "int4", Some(KeyClass::Int)),
+            column("Name", "text", Some(KeyClass::Text)),
+            column("ratio", "float4", Some(KeyClass::Float)),
+        ];
+        let (schema, name) = ("public".into(), "t".into());
+        Table { schema, name, columns, identity: Identity::Columns(vec![0]), primary_key: vec![0] }
+    }
+
+    fn json(text: &str) -> Value {
+        Value::parse_json(text).expect("JSON of a test")
+    }
+
+    #[test]
+    fn texts_stay_texts() {
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal(r"a\'; DROP"), r"E'a\\''; DROP'");
+        assert_eq!(array([Some(r#"a"b\"#), None, Some("")]), r#"E'{"a\\"b\\\\",NULL,""}'"#);
+    }
+
+    #[test]
+    fn keys_use_indexes_and_leave_out_what_equals_nothing() {
+        let table = table();
+        let sql = |columns: &[(usize, KeyClass)], keys: &[&str]| {
+            let keys: Vec<Vec<Value>> =
+                keys.iter().map(|key| json(key).elements().expect("an array").cloned().collect()).collect();
+            self::keys(&table, columns, &keys).expect("bound")
+        };
+        let id = [(0, KeyClass::Int)];
+        assert_eq!(sql(&id, &["[1]"]).as_deref(), Some("t.id = '1'::int8"));
+        assert_eq!(
+            sql(&id, &["[1]", "[null]", "[\"x\"]", "[2]"]).as_deref(),
+            Some(r#"t.id = ANY ('{"1","2"}'::int8[])"#)
+        );
+        assert_eq!(sql(&id, &["[null]"]), None);
+        assert_eq!(sql(&[], &[]).as_deref(), Some("true"));
+        let both = [(0, KeyClass::Int), (1, KeyClass::Text)];
+        assert_eq!(sql(&both, &["[1,\"a\"]"]).as_deref(), Some("t.id = '1'::int8 AND t.\"Name\" = 'a'::text"));
+        assert_eq!(
+            sql(&both, &["[1,\"a\"]", "[2,\"b\"]"]).as_deref(),
+            Some(r#"(t.id, t."Name") IN (SELECT * FROM unnest('{"1","2"}'::int8[], '{"a","b"}'::text[]))"#)
+        );
+    }
+
+    #[test]
+    fn conditions_keep_their_meaning() {
+        let compare = |column, class, op, with: &str| Expr::Compare {
+            field: Field::Column(column),
+            class,
+            op,
+            with: Operand::Value(json(with)),
+        };
+        for (expr, expected) in [
+            (compare(1, KeyClass::Text, Comparison::Lt, "\"b\""), "(t.\"Name\" COLLATE \"C\" < 'b'::text)"),
+            (compare(1, KeyClass::Text, Comparison::Ne, "\"b\""), "(t.\"Name\" <> 'b'::text)"),
+            (compare(0, KeyClass::Int, Comparison::Eq, "\"b\""), "NULL::bool"),
+            (compare(2, KeyClass::Float, Comparison::Eq, "0.1"), "(t.ratio = '0.1'::float4)"),
+            (Expr::All(vec![]), "true"),
+            (Expr::Not(Box::new(Expr::Any(vec![]))), "(NOT false)"),
+            (Expr::IsNull(Field::Column(0)), "(t.id IS NOT DISTINCT FROM NULL)"),
+        ] {
+            assert_eq!(condition(&table(), &expr).as_deref(), Ok(expected));
+        }
+        let path = Expr::IsNull(Field::Path(vec!["a".into()]));
+        assert_eq!(condition(&table(), &path), Err(SqlError::Path));
     }
 }

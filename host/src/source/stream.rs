@@ -19,6 +19,11 @@
 //! silence alone says nothing; after some of it the server is asked, over another connection, whether our walsender still
 //! holds the slot. It would have given up on us by then if it had not heard from us either.
 //!
+//! # A server that wants to stop
+//!
+//! It keeps walsenders until their clients have acknowledged everything, and the engine acknowledges when it gets to it. So
+//! when SQL is refused because the server is stopping, the stream lets go.
+//!
 //! # Empty transactions
 //!
 //! Begin is held back until there is a row of a table in the plan. A transaction without one is only a position.
@@ -253,6 +258,8 @@ impl Following<'_> {
                     look = None;
                     match found {
                         Ok(found) => self.compare(found).await?,
+                        // A server that stops waits until we have acknowledged all it sent, which may never be.
+                        Err(error @ SourceError::Leaving(_)) => return Err(error),
                         Err(error) => tracing::debug!(%error, "could not look at the catalogue"),
                     }
                 }

@@ -95,10 +95,11 @@ impl Types {
 
     /// The name that means exactly this type with an empty search path.
     fn sql(&self, row: &TypeRow) -> String {
-        if row.element != 0 && row.name.starts_with('_') {
-            if let Some(element) = self.rows.get(&row.element) {
-                return format!("{}[]", self.sql(element));
-            }
+        if row.element != 0
+            && row.name.starts_with('_')
+            && let Some(element) = self.rows.get(&row.element)
+        {
+            return format!("{}[]", self.sql(element));
         }
         match row.name.as_str() {
             // Unquoted, these mean char(1) and bit(1).

@@ -67,7 +67,7 @@ pub(super) async fn ask(pool: &Arc<Pool>, place: &Place, upquery: &Upquery) -> R
 
 fn fault(error: SourceError) -> UpqueryError {
     match error {
-        SourceError::Transient(message) => UpqueryError::Transient(message),
+        SourceError::Transient(message) | SourceError::Leaving(message) => UpqueryError::Transient(message),
         SourceError::Definite(error) => UpqueryError::Definite(error.to_string()),
     }
 }

@@ -20,6 +20,7 @@ use super::resolved::{ResolvedQuery, Warning};
 use super::syntax::{Query, TableRule};
 use crate::data::{Catalogue, CatalogueTable};
 use params::Params;
+pub use table::find_table;
 
 /// What came of all queries.
 #[derive(Debug)]
@@ -40,10 +41,13 @@ pub fn resolve(definitions: &Definitions<'_>, catalogue: &Catalogue) -> Resoluti
     let rules = table::resolve_rules(definitions, catalogue, &mut problems);
     let mut uses = Uses::new();
     let mut queries = Vec::new();
+    let mut kinds = NodeKinds::new();
     for query in definitions.queries {
         let params = Params::new(&query.params, &query.route);
         let mut resolver = Resolver::new(definitions, catalogue, &rules, params);
+        resolver.kinds = std::mem::take(&mut kinds);
         let resolved = resolver.query(query);
+        kinds = std::mem::take(&mut resolver.kinds);
         if resolver.problems.is_empty() {
             for (table, columns) in resolver.uses {
                 uses.entry(table).or_default().extend(columns);
@@ -56,6 +60,9 @@ pub fn resolve(definitions: &Definitions<'_>, catalogue: &Catalogue) -> Resoluti
     }
     Resolution { queries, problems, uses }
 }
+
+/// What each node is used as, and where first.
+type NodeKinds = BTreeMap<u32, (&'static str, Path)>;
 
 /// A table's rules, found.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +81,7 @@ struct Resolver<'a> {
     problems: Problems,
     warnings: Vec<Warning>,
     uses: Uses,
+    kinds: NodeKinds,
 }
 
 impl<'a> Resolver<'a> {
@@ -91,6 +99,7 @@ impl<'a> Resolver<'a> {
             problems: Problems::default(),
             warnings: Vec::new(),
             uses: Uses::new(),
+            kinds: NodeKinds::new(),
         }
     }
 

@@ -277,9 +277,6 @@ fn check_declaration(decl: &ParamDecl, path: &Path, problems: &mut Problems) {
         }
         None => {}
     }
-    if let Some(Tree { place, kind: Kind::Null }) = &decl.default {
-        problems.push(*place, path, "a default of null compares with nothing: write `optional: true`");
-    }
 }
 
 /// `min` and `max`: of a number its value, of an array how many elements.

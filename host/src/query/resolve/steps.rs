@@ -38,9 +38,9 @@ impl Resolver<'_> {
     fn step(&mut self, step: &Step, scope: &mut Scope, ops: &mut Vec<Op>, early: &mut Vec<Expr>, path: &Path) {
         scope.after_node |= is_node(step);
         match step {
-            Step::Filter(call) => ops.extend(self.call(scope, call, &path.then("filter")).map(Op::Filter)),
+            Step::Filter(call) => ops.extend(self.call(scope, call, "filter", path).map(Op::Filter)),
             Step::Map { call, into } => {
-                let called = self.call(scope, call, &path.then("map"));
+                let called = self.call(scope, call, "map", path);
                 match into {
                     Some(into) => scope.set(into.as_str(), Origin::Computed),
                     None => (scope.replaced, scope.fields) = (true, Vec::new()),
@@ -48,7 +48,7 @@ impl Resolver<'_> {
                 let into = into.as_ref().map(|into| Arc::from(into.as_str()));
                 ops.extend(called.map(|call| Op::Map { call, into }));
             }
-            Step::Reduce(call) => ops.extend(self.call(scope, call, &path.then("reduce")).map(Op::Reduce)),
+            Step::Reduce(call) => ops.extend(self.call(scope, call, "reduce", path).map(Op::Reduce)),
             Step::Where(condition) => {
                 let at_start = !scope.after_node && !ops.iter().any(|op| matches!(op, Op::Offset(_) | Op::Limit(_)));
                 match self.condition(scope, condition, &path.then("where"), at_start) {
@@ -144,8 +144,9 @@ impl Resolver<'_> {
         }
     }
 
-    fn call(&mut self, scope: &Scope, call: &syntax::Call, path: &Path) -> Option<Call> {
-        let node = self.node(call, path);
+    fn call(&mut self, scope: &Scope, call: &syntax::Call, kind: &'static str, path: &Path) -> Option<Call> {
+        let path = &path.then(kind);
+        let node = self.node(call, kind, path);
         let mut args = Vec::new();
         for (name, operand) in &call.args {
             let arg = match &operand.kind {
@@ -163,7 +164,7 @@ impl Resolver<'_> {
         Some(Call { node: node?, args, input })
     }
 
-    fn node(&mut self, call: &syntax::Call, path: &Path) -> Option<NodeId> {
+    fn node(&mut self, call: &syntax::Call, kind: &'static str, path: &Path) -> Option<NodeId> {
         let nodes = &self.definitions.nodes;
         let name = call.node.as_str();
         let Some(index) = nodes.iter().position(|(known, _)| *known == name) else {
@@ -171,7 +172,13 @@ impl Resolver<'_> {
             self.fail(call.node.place, path, format!("node \"{name}\" is not among the nodes{meant}"));
             return None;
         };
-        u32::try_from(index).ok().map(NodeId)
+        let index = u32::try_from(index).ok()?;
+        let (first, elsewhere) = self.kinds.entry(index).or_insert_with(|| (kind, path.clone())).clone();
+        if first != kind {
+            let message = format!("node \"{name}\" is a {first} in {elsewhere}: a node has one kind");
+            self.fail(call.node.place, path, message);
+        }
+        Some(NodeId(index))
     }
 
     /// Fields that a node or the client gets to see.

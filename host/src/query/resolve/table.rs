@@ -51,18 +51,21 @@ fn check_rule(
     problems.0.append(&mut resolver.problems.0);
 }
 
-/// The index of the table called `name`, which may be `schema.table`.
-pub fn find(catalogue: &Catalogue, name: &Name, path: &Path, problems: &mut Problems) -> Option<usize> {
-    let text = name.as_str();
+/// The table called `name`, which may be `schema.table`; a bare name is one in `public`.
+pub fn find_table<'c>(catalogue: &'c Catalogue, name: &str) -> Option<&'c CatalogueTable> {
     // A table's own name may hold a dot: the whole name in `public` comes first.
-    let found = catalogue.find("public", text).or_else(|| {
-        let mut dots = text.match_indices('.');
-        dots.find_map(|(dot, _)| catalogue.find(&text[..dot], &text[dot + 1..]))
-    });
-    let Some(found) = found else {
+    catalogue.find("public", name).or_else(|| {
+        let mut dots = name.match_indices('.');
+        dots.find_map(|(dot, _)| catalogue.find(&name[..dot], &name[dot + 1..]))
+    })
+}
+
+/// The index of the table called `name`; reports if there is none.
+fn find(catalogue: &Catalogue, name: &Name, path: &Path, problems: &mut Problems) -> Option<usize> {
+    let Some(found) = find_table(catalogue, name.as_str()) else {
         let labels: Vec<String> = catalogue.tables.iter().map(CatalogueTable::label).collect();
-        let meant = did_you_mean(text, labels.iter().map(String::as_str));
-        problems.push(name.place, path, format!("table \"{text}\" does not exist{meant}"));
+        let meant = did_you_mean(name.as_str(), labels.iter().map(String::as_str));
+        problems.push(name.place, path, format!("table \"{}\" does not exist{meant}", name.text));
         return None;
     };
     catalogue.tables.iter().position(|table| std::ptr::eq(table, found))

@@ -5,8 +5,8 @@
 
 use super::read::read_operand;
 use super::{Operand, OperandKind};
-use crate::query::fields::{list, members};
-use crate::query::problem::{Path, Problems, did_you_mean, one_of};
+use crate::query::fields::{Fields, Keys, list, members};
+use crate::query::problem::{Path, Problems, one_of};
 use crate::query::tree::{Kind, Name, Tree};
 
 /// A condition.
@@ -36,26 +36,36 @@ pub enum Op {
     Overlaps,
 }
 
-/// The operators by their keys.
-pub const OPS: &[(&str, Op)] = &[
-    ("eq", Op::Eq),
-    ("ne", Op::Ne),
-    ("lt", Op::Lt),
-    ("lte", Op::Lte),
-    ("gt", Op::Gt),
-    ("gte", Op::Gte),
-    ("in", Op::In),
-    ("not_in", Op::NotIn),
-    ("like", Op::Like),
-    ("ilike", Op::Ilike),
-    ("contains", Op::Contains),
-    ("overlaps", Op::Overlaps),
+/// Keys of operators.
+pub const OPERATORS: Keys = Keys {
+    known: &["eq", "ne", "lt", "lte", "gt", "gte", "in", "not_in", "like", "ilike", "contains", "overlaps"],
+    later: &["exists"],
+};
+
+/// The operators, in the order of their keys.
+const OPS: [Op; 12] = [
+    Op::Eq,
+    Op::Ne,
+    Op::Lt,
+    Op::Lte,
+    Op::Gt,
+    Op::Gte,
+    Op::In,
+    Op::NotIn,
+    Op::Like,
+    Op::Ilike,
+    Op::Contains,
+    Op::Overlaps,
 ];
 
 impl Op {
+    fn of(key: &str) -> Option<Op> {
+        OPERATORS.known.iter().position(|known| *known == key).map(|index| OPS[index])
+    }
+
     /// Its key.
     pub fn key(self) -> &'static str {
-        OPS.iter().find(|(_, op)| *op == self).map_or("", |(key, _)| key)
+        OPS.iter().position(|op| *op == self).map_or("", |index| OPERATORS.known[index])
     }
 }
 
@@ -96,31 +106,24 @@ fn read_conditions(tree: &Tree, path: &Path, problems: &mut Problems) -> Vec<Con
 
 /// `column: value` and `column: { op: value, ... }`.
 fn read_tests(field: &Name, value: &Tree, path: &Path, all: &mut Vec<Condition>, problems: &mut Problems) {
-    let Kind::Map(tests) = &value.kind else {
+    if !matches!(value.kind, Kind::Map(_)) {
         if matches!(value.kind, Kind::List(_)) {
             problems.push(value.place, path, "a list is written `{ in: [...] }`");
         } else {
             all.extend(read_test(field, Op::Eq, value, path, problems));
         }
         return;
-    };
+    }
+    let Some(fields) = Fields::open(value, path, &OPERATORS, problems) else { return };
+    let tests = members(value, path, problems);
     if tests.is_empty() {
-        problems.push(value.place, path, format!("no operator: expected {}", one_of(keys())));
+        problems.push(fields.place, path, format!("no operator: expected {}", one_of(OPERATORS.known.iter().copied())));
     }
     for (name, value) in tests {
-        match OPS.iter().find(|(key, _)| *key == name.as_str()) {
-            Some((key, op)) => all.extend(read_test(field, *op, value, &path.then(key), problems)),
-            None => {
-                let meant = did_you_mean(&name.text, keys());
-                let meant = if meant.is_empty() { format!("; expected {}", one_of(keys())) } else { meant };
-                problems.push(name.place, path, format!("unknown operator \"{}\"{meant}", name.text));
-            }
+        if let Some(op) = Op::of(name.as_str()) {
+            all.extend(read_test(field, op, value, &path.then(op.key()), problems));
         }
     }
-}
-
-fn keys() -> impl Iterator<Item = &'static str> {
-    OPS.iter().map(|(key, _)| *key)
 }
 
 fn read_test(field: &Name, op: Op, value: &Tree, path: &Path, problems: &mut Problems) -> Option<Condition> {

@@ -10,7 +10,7 @@ mod steps;
 
 use std::fmt;
 
-pub use condition::{Condition, Op, read_condition};
+pub use condition::{Condition, OPERATORS, Op, read_condition};
 pub use query::read_query;
 pub use read::{read_count, read_operand, read_order, read_select};
 pub use steps::{CALL, MAP_CALL, STEP};

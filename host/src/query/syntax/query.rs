@@ -73,6 +73,10 @@ fn read_param(name: &Name, tree: &Tree, path: &Path, problems: &mut Problems) ->
         return None;
     }
     let fields = Fields::open(tree, path, &PARAM, problems)?;
+    let default = fields.get("default");
+    if let Some(Tree { place, kind: Kind::Null }) = default {
+        problems.push(*place, path, "a default of null compares with nothing: write `optional: true`");
+    }
     let at = fields.at("choose");
     let choose = fields.get("choose").map(|tree| {
         let choices = members(tree, &at, problems);
@@ -81,7 +85,7 @@ fn read_param(name: &Name, tree: &Tree, path: &Path, problems: &mut Problems) ->
     Some(ParamDecl {
         name: name.clone(),
         ty: fields.text("type", problems),
-        default: fields.get("default").cloned(),
+        default: default.cloned(),
         optional: fields.flag("optional", problems),
         min: fields.get("min").cloned(),
         max: fields.get("max").cloned(),

@@ -11,6 +11,7 @@ use crate::driver::handle::{
     After, Ask, Code, Documents, Event, Health, Lsn, NodeInfo, Problem, Revision, State, Status, Subscription, Update,
     Value,
 };
+use crate::revision::Subject;
 
 /// All codes, for routes such as `/fail/0`.
 pub const CODES: [Code; 20] = [
@@ -36,7 +37,7 @@ pub const CODES: [Code; 20] = [
     Code::ShuttingDown,
 ];
 
-/// The document is `{"n":N,"pad":".."}`, N the number of commits; its revision is `0/N.<path>`.
+/// The document is `{"n":N,"pad":"..","none":null}`, N the number of commits.
 pub struct Fake {
     pub commits: watch::Sender<u64>,
     pub asks: Mutex<Vec<Ask>>,
@@ -93,8 +94,8 @@ impl Documents for Fake {
         let commits = self.commits.subscribe();
         let newest = *commits.borrow();
         let resumed = ask.resume.as_ref().and_then(|text| {
-            let n = text.strip_prefix("0/")?.strip_suffix(&format!(".{}", &ask.path[1..]))?.parse().ok();
-            n.filter(|n| *n <= newest)
+            let held = Revision::parse(text).ok()?;
+            (held == revision(&ask.path[1..], held.lsn().0)).then_some(held.lsn().0).filter(|n| *n <= newest)
         });
         let followed = Followed { path: ask.path, commits, held: resumed, then: late.or(stale), first: true };
         async { Ok(Box::new(followed) as Box<dyn Subscription>) }.boxed()
@@ -158,24 +159,22 @@ impl Subscription for Followed {
     }
 }
 
+/// The revision of that document after that many commits.
+pub fn revision(name: &str, n: u64) -> Revision {
+    let subject = Subject { definition: name.as_bytes(), ..Subject::default() };
+    Revision::new(Lsn(n), 0, subject.identity())
+}
+
+fn document(name: &str, n: u64) -> Value {
+    let pad = if name == "big" { format!("{n}").repeat((1 << 20) / n.to_string().len()) } else { String::new() };
+    let (n, pad) = (Value::Int(n as i64), Value::Text(pad.into()));
+    Value::object([("n".into(), n), ("pad".into(), pad), ("none".into(), Value::Null)])
+}
+
 fn update(name: &str, from: Option<u64>, n: u64) -> Update {
-    let revision = |n| Revision(format!("0/{n}.{name}").into());
-    let pad = if name == "big" { "x".repeat(1 << 20) } else { String::new() };
-    let document = format!(r#"{{"n":{n},"pad":"{pad}"}}"#);
-    let update = match from {
-        None => {
-            return Update::whole(revision(n), Value::Null).with_document_text(&*document).with_merge_patch(document);
-        }
-        Some(from) => Update::step(revision(n), Value::Null, revision(from), Value::Null),
-    };
-    let (patch, merge_patch) = match from == Some(n) {
-        true => ("[]".to_owned(), "{}".to_owned()),
-        false => {
-            let ops = format!(
-                r#"{{"op":"replace","path":"/n","value":{n}}},{{"op":"replace","path":"/pad","value":"{pad}"}}"#
-            );
-            (format!("[{ops}]"), document.clone())
-        }
-    };
-    update.with_document_text(document).with_patch(patch).with_merge_patch(merge_patch)
+    let (revision_now, document_now) = (revision(name, n), document(name, n));
+    match from {
+        None => Update::whole(revision_now, document_now),
+        Some(from) => Update::step(revision_now, document_now, revision(name, from), document(name, from)),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fake::CODES;
+use super::fake::{CODES, revision};
 use super::*;
 use crate::server::{Auth, ServerError};
 use crate::session::protocol::meaning;
@@ -11,8 +11,8 @@ use crate::session::protocol::meaning;
 async fn a_document_has_a_tag_and_is_not_sent_twice() {
     let server = start().await;
     let answer = get(server.address, "/doc?hour=3&access_token=secret", &[]).await;
-    assert_eq!((answer.status, &*answer.body), (200, r#"{"n":1,"pad":""}"#));
-    assert_eq!(answer.header("etag"), r#""0/1.doc""#);
+    assert_eq!((answer.status, &*answer.body), (200, r#"{"n":1,"pad":"","none":null}"#));
+    assert_eq!(answer.header("etag"), tag("doc", 1));
     assert_eq!(answer.header("content-type"), "application/json");
     assert_eq!(answer.header("cache-control"), "private, no-cache");
     assert_eq!(answer.header("vary"), "Accept, Origin, Authorization, Cookie");
@@ -22,18 +22,19 @@ async fn a_document_has_a_tag_and_is_not_sent_twice() {
         assert_eq!(asks[0].query, [("hour".into(), "3".into())]);
     }
 
-    for tags in [r#""0/1.doc""#, r#"W/"0/1.doc""#, r#""x", "0/1.doc""#, "*"] {
+    let one = tag("doc", 1);
+    for tags in [&*one, &format!("W/{one}"), &format!("\"x\", {one}"), "*"] {
         let answer = get(server.address, "/doc", &[("If-None-Match", tags)]).await;
         assert_eq!((answer.status, &*answer.body), (304, ""), "{tags}");
-        assert_eq!(answer.header("etag"), r#""0/1.doc""#);
+        assert_eq!(answer.header("etag"), tag("doc", 1));
     }
     server.fake.commit();
-    let answer = get(server.address, "/doc", &[("If-None-Match", r#""0/1.doc""#)]).await;
-    assert_eq!((answer.status, &*answer.body), (200, r#"{"n":2,"pad":""}"#));
-    assert_eq!(answer.header("etag"), r#""0/2.doc""#);
+    let answer = get(server.address, "/doc", &[("If-None-Match", &*one)]).await;
+    assert_eq!((answer.status, &*answer.body), (200, r#"{"n":2,"pad":"","none":null}"#));
+    assert_eq!(answer.header("etag"), tag("doc", 2));
 
     let head = request(server.address, "HEAD", "/doc", &[]).await;
-    assert_eq!((head.status, &*head.body, head.header("content-length")), (200, "", "16"));
+    assert_eq!((head.status, &*head.body, head.header("content-length")), (200, "", "28"));
     assert_eq!(request(server.address, "POST", "/doc", &[]).await.status, 405);
 }
 
@@ -42,18 +43,19 @@ async fn one_message_since_a_revision() {
     let server = start().await;
     server.fake.commit();
     let since = async |revision: &str| get(server.address, &format!("/doc?revision={revision}"), &[]).await.body;
-    assert!(since("0/1.doc").await.starts_with(r#"{"revision":"0/2.doc","from":"0/1.doc","patch":[{"op":"replace""#));
-    assert_eq!(since("0/2.doc").await, r#"{"revision":"0/2.doc","from":"0/2.doc","patch":[]}"#);
-    let whole = r#"{"revision":"0/2.doc","from":null,"patch":[{"op":"replace","path":"","value":{"n":2,"pad":""}}]}"#;
-    for foreign in ["0/1.big", "0/9.doc", "nonsense", ""] {
-        assert_eq!(since(foreign).await, whole, "{foreign}");
+    let (one, two) = (revision("doc", 1), revision("doc", 2));
+    let step = format!(r#"{{"revision":"{two}","from":"{one}","patch":[{{"op":"replace","path":"/n","value":2}}]}}"#);
+    assert_eq!(since(&one.to_string()).await, step);
+    assert_eq!(since(&two.to_string()).await, format!(r#"{{"revision":"{two}","from":"{two}","patch":[]}}"#));
+    let whole = r#"{"n":2,"pad":"","none":null}"#;
+    let anew = format!(r#"{{"revision":"{two}","from":null,"patch":[{{"op":"replace","path":"","value":{whole}}}]}}"#);
+    for foreign in [&*revision("big", 1).to_string(), &*revision("doc", 9).to_string(), "0/1", "nonsense", ""] {
+        assert_eq!(since(foreign).await, anew, "{foreign}");
     }
-    let merged = r#"{"revision":"0/2.doc","from":"0/1.doc","patch":{"n":2,"pad":""}}"#;
-    assert_eq!(since("0/1.doc&format=merge-patch").await, merged);
-    assert_eq!(
-        since("0/1.doc&format=document").await,
-        r#"{"revision":"0/2.doc","from":null,"document":{"n":2,"pad":""}}"#
-    );
+    let merged = format!(r#"{{"revision":"{two}","from":"{one}","patch":{{"n":2}}}}"#);
+    assert_eq!(since(&format!("{one}&format=merge-patch")).await, merged);
+    let document = format!(r#"{{"revision":"{two}","from":null,"document":{whole}}}"#);
+    assert_eq!(since(&format!("{one}&format=document")).await, document);
     assert_eq!(get(server.address, "/doc?format=merge-patch", &[]).await.body, r#"{"n":2,"pad":""}"#);
 }
 
@@ -66,7 +68,7 @@ async fn after_waits() {
     }
     server.fake.commit();
     server.fake.commit();
-    assert_eq!(waiting.await.expect("no panic").header("etag"), r#""0/3.doc""#);
+    assert_eq!(waiting.await.expect("no panic").header("etag"), tag("doc", 3));
     assert_eq!(get(server.address, "/doc?after=xid:7", &[]).await.status, 504);
     assert_eq!(get(server.address, "/doc?after=7", &[]).await.status, 400);
 }
@@ -205,4 +207,8 @@ async fn a_shutdown_cuts_off_what_does_not_end() {
 
 async fn get_owned(address: SocketAddr, target: &'static str) -> Answer {
     get(address, target, &[]).await
+}
+
+fn tag(name: &str, n: u64) -> String {
+    format!("\"{}\"", revision(name, n))
 }

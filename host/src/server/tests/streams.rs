@@ -7,10 +7,14 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use super::fake::CODES;
+use super::fake::{CODES, revision};
 use super::*;
 use crate::driver::handle::Code;
 use crate::session::protocol::meaning;
+
+fn text(name: &str, n: u64) -> String {
+    revision(name, n).to_string()
+}
 
 /// A server-sent stream that is being read.
 struct Events {
@@ -59,17 +63,19 @@ async fn events_resume_at_the_last_one_heard() {
     assert_eq!(events.headers["cache-control"], "no-store");
     assert_eq!(events.headers["x-accel-buffering"], "no");
     let first = events.next().await.expect("the document");
-    assert_eq!((&*first["event"], &*first["id"]), ("patch", "0/1.doc"));
-    assert!(first["data"].starts_with(r#"{"revision":"0/1.doc","from":null,"#));
+    assert_eq!((&*first["event"], first["id"].clone()), ("patch", text("doc", 1)));
+    assert!(first["data"].starts_with(&format!(r#"{{"revision":"{}","from":null,"#, text("doc", 1))));
     server.fake.commit();
     let second = events.next().await.expect("a step");
-    assert!(second["data"].starts_with(r#"{"revision":"0/2.doc","from":"0/1.doc","#));
+    let start = format!(r#"{{"revision":"{}","from":"{}","#, text("doc", 2), text("doc", 1));
+    assert!(second["data"].starts_with(&start));
 
-    for (target, header) in [("/doc?revision=0/1.doc", None), ("/doc?revision=0/9.doc", Some("0/1.doc"))] {
+    let one = text("doc", 1);
+    for (revision, header) in [(one.clone(), None), (text("doc", 9), Some(&*one))] {
         let headers: Vec<_> = header.iter().map(|id| ("Last-Event-ID", *id)).collect();
-        let mut resumed = Events::open(server.address, target, &headers).await;
+        let mut resumed = Events::open(server.address, &format!("/doc?revision={revision}"), &headers).await;
         let step = resumed.next().await.expect("a step");
-        assert!(step["data"].starts_with(r#"{"revision":"0/2.doc","from":"0/1.doc","#), "{target}: {step:?}");
+        assert!(step["data"].starts_with(&start), "{header:?}: {step:?}");
     }
 }
 
@@ -135,14 +141,15 @@ async fn a_socket_follows_and_resumes() {
     assert_eq!(message(&mut socket).await["from"], Json::Null);
     server.fake.commit();
     let step = message(&mut socket).await;
-    assert_eq!((&step["revision"], &step["from"]), (&json!("0/2.doc"), &json!("0/1.doc")));
+    assert_eq!((&step["revision"], &step["from"]), (&json!(text("doc", 2)), &json!(text("doc", 1))));
     socket.send(Message::text(r#"{"ping":1}"#)).await.expect("sent");
     assert_eq!(message(&mut socket).await, json!({ "pong": 1, "lsn": "0/2" }));
 
-    let mut resumed = connect(server.address, "/doc?revision=0/1.doc", &[]).await.expect("accepted");
-    assert_eq!(message(&mut resumed).await["from"], "0/1.doc");
+    let mut resumed =
+        connect(server.address, &format!("/doc?revision={}", text("doc", 1)), &[]).await.expect("accepted");
+    assert_eq!(message(&mut resumed).await["from"], text("doc", 1));
     let mut whole = connect(server.address, "/doc?format=document", &[]).await.expect("accepted");
-    assert_eq!(message(&mut whole).await["document"], json!({ "n": 2, "pad": "" }));
+    assert_eq!(message(&mut whole).await["document"], json!({ "n": 2, "pad": "", "none": null }));
 
     socket.close(None).await.expect("closed");
     drop((socket, resumed, whole));
@@ -256,8 +263,8 @@ async fn a_slow_client_gets_the_newest_in_one_step() {
         server.fake.commit();
         tokio::task::yield_now().await;
     }
-    let (mut held, mut steps) = (json!("0/1.big"), 0);
-    while held != "0/201.big" {
+    let (mut held, mut steps) = (json!(text("big", 1)), 0);
+    while held != text("big", 201) {
         let step = message(&mut socket).await;
         assert_eq!(step["from"], held, "each step follows on the last");
         held = step["revision"].clone();

@@ -1,0 +1,259 @@
+//! `sangre check`: every query and node of a configuration against the database, without serving anything.
+//!
+//! What was asked for goes to standard output: the queries with their parameters, or with `--sql` nothing but statements,
+//! so that they can be piped. Warnings and problems go to standard error, placed as compilers place them.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use crate::config::{Database, NodeSource, Settings};
+use crate::data::Catalogue;
+use crate::dataflow::plan::{NodeId, Plan};
+use crate::driver::kind_of;
+use crate::query::tree::{Kind, Tree};
+use crate::query::{Compiled, Origin, ResolvedParam, Warning, compile, replica_identities};
+use crate::source::{PostgresSource, SourceConfig};
+use crate::wasm::{self, HostSettings, NodeEvent, NodeHost, NodeSpec};
+
+/// How long all nodes together may take to load: the first script builds its runtime.
+const LOADING: Duration = Duration::from_secs(120);
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The queries that are served, with routes and parameters.
+    pub queries: String,
+    /// One line each, with file, line and column.
+    pub warnings: Vec<String>,
+    pub problems: Vec<String>,
+}
+
+impl Report {
+    /// What compiling found.
+    pub fn new(settings: &Settings, compiled: &Compiled) -> Self {
+        let mut report = Report::default();
+        for (name, route, params) in &compiled.queries {
+            write_query(&mut report.queries, name, route, params);
+        }
+        let mut warnings: Vec<_> = compiled.warnings.iter().collect();
+        warnings.sort_by_key(|warning| warning.place);
+        let line = |warning: &&Warning| {
+            let (line, column) = (warning.place.line, warning.place.column);
+            format!("{}:{line}:{column}: warning: {}: {}", settings.file, warning.path, warning.message)
+        };
+        report.warnings = warnings.iter().map(line).collect();
+        let mut problems: Vec<_> = compiled.problems.0.iter().collect();
+        problems.sort_by_key(|problem| problem.place);
+        report.problems = problems.iter().map(|problem| problem.in_file(&settings.file)).collect();
+        report
+    }
+
+    fn summary(&self, settings: &Settings) -> String {
+        let count = |number: usize, one: &str, many: &str| match number {
+            1 => format!("1 {one}"),
+            number => format!("{number} {many}"),
+        };
+        format!(
+            "{}: {}, {}, {}",
+            settings.file,
+            count(settings.queries.len(), "query", "queries"),
+            count(self.warnings.len(), "warning", "warnings"),
+            count(self.problems.len(), "problem", "problems"),
+        )
+    }
+}
+
+/// Checks the configuration at `config`; fails if there is any problem.
+pub async fn run(config: &Path, sql: bool) -> anyhow::Result<ExitCode> {
+    let settings = match Settings::load(config) {
+        Ok(settings) => settings,
+        Err(error @ crate::config::ConfigError::Read { .. }) => return Err(error.into()),
+        Err(error) => {
+            writeln!(std::io::stderr(), "{error}")?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let source = source_config(&settings.database);
+    let catalogue = PostgresSource::check(&source).await.context("cannot check against the database")?;
+    let compiled = compile(&settings.definitions(), &catalogue);
+    let mut report = Report::new(&settings, &compiled);
+    if sql {
+        print_sql(&settings, &catalogue, &source, &compiled.plan).await?;
+    } else {
+        report.problems.extend(check_nodes(&settings, &compiled.plan).await?);
+        std::io::stdout().write_all(report.queries.as_bytes())?;
+    }
+    for line in report.warnings.iter().chain(&report.problems) {
+        writeln!(std::io::stderr(), "{line}")?;
+    }
+    writeln!(std::io::stderr(), "{}", report.summary(&settings))?;
+    Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn source_config(database: &Database) -> SourceConfig {
+    SourceConfig {
+        replication_url: Some(database.replication_url.clone()),
+        publication: database.publication.clone(),
+        connections: database.connections,
+        ..SourceConfig::new(&database.url)
+    }
+}
+
+async fn print_sql(
+    settings: &Settings,
+    catalogue: &Catalogue,
+    source: &SourceConfig,
+    plan: &Plan,
+) -> anyhow::Result<()> {
+    let identities = replica_identities(&settings.definitions(), catalogue);
+    let publication = PostgresSource::publication_sql(source, &plan.tables).await?;
+    let mut out = std::io::stdout().lock();
+    for statement in identities.iter().chain(&publication) {
+        writeln!(out, "{statement};")?;
+    }
+    if !identities.is_empty() {
+        writeln!(out, "-- then `sangre check --sql` again: the tables above are not in the publication yet")?;
+    }
+    Ok(())
+}
+
+/// Loads every node once; what keeps one from running, a line each.
+async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<String>> {
+    let specs: Vec<NodeSpec> = settings
+        .nodes
+        .iter()
+        .zip(0..)
+        .map(|(node, index)| NodeSpec {
+            id: NodeId(index),
+            name: node.name.as_str().into(),
+            source: match &node.source {
+                NodeSource::Script(path) => wasm::NodeSource::Script(path.clone()),
+                NodeSource::Component(path) => wasm::NodeSource::Component(path.clone()),
+            },
+            kind: kind_of(plan, NodeId(index)),
+            deadline: Duration::from_millis(node.deadline_ms),
+            memory: usize::try_from(node.memory_bytes).unwrap_or(usize::MAX),
+        })
+        .collect();
+    if specs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let host = HostSettings {
+        component_bytes: settings.limits.component_bytes as u64,
+        output_bytes: settings.limits.output_bytes,
+        ..HostSettings::default()
+    };
+    let mut told: Vec<Option<Option<String>>> = vec![None; specs.len()];
+    let (_host, mut events) = NodeHost::start(host, specs)?;
+    let all = async {
+        while told.iter().any(Option::is_none) {
+            let Some(event) = events.recv().await else { break };
+            match event {
+                NodeEvent::Loaded { node, .. } => told[node.0 as usize] = Some(None),
+                NodeEvent::Failed { node, reason } => told[node.0 as usize] = Some(Some(reason)),
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LOADING, all).await;
+    let problem = |(node, told): (&crate::config::NodeSettings, Option<Option<String>>)| {
+        let reason = told.unwrap_or_else(|| Some(format!("it was not loaded within {} s", LOADING.as_secs())))?;
+        let place = node.name.place;
+        Some(format!("{}:{}:{}: nodes.{}: {reason}", settings.file, place.line, place.column, node.name.text))
+    };
+    Ok(settings.nodes.iter().zip(told).filter_map(problem).collect())
+}
+
+fn write_query(out: &mut String, name: &str, route: &str, params: &[ResolvedParam]) {
+    const HOLDS: &str = "a string takes any text";
+    writeln!(out, "{name}  {route}").expect(HOLDS);
+    let shown: Vec<_> = params.iter().filter(|param| !matches!(param.origin, Origin::Literal(_))).collect();
+    let labels: Vec<String> = shown.iter().map(|param| param.origin.label()).collect();
+    let types: Vec<String> = shown.iter().map(|param| type_of(param)).collect();
+    let width = |texts: &[String]| texts.iter().map(|text| text.chars().count()).max().unwrap_or(0);
+    let (labels_width, types_width) = (width(&labels), width(&types));
+    for ((param, label), ty) in shown.iter().zip(&labels).zip(&types) {
+        writeln!(out, "  {label:labels_width$}  {ty:types_width$}  {}", remarks(param)).expect(HOLDS);
+    }
+}
+
+fn type_of(param: &ResolvedParam) -> String {
+    match (&param.choices, &param.ty) {
+        (Some(choices), _) => choices.join(" | "),
+        (None, Some(ty)) => ty.sql.to_string(),
+        (None, None) => "json".to_string(),
+    }
+}
+
+fn remarks(param: &ResolvedParam) -> String {
+    let from = match param.origin {
+        Origin::Route(_) => "in the route",
+        Origin::Query(_) => "in the query string",
+        Origin::Claim(_) | Origin::Literal(_) => "from the token",
+    };
+    let mut remarks = vec![from.to_string()];
+    if param.optional {
+        remarks.push("optional".to_string());
+    }
+    for (word, value) in [("default", &param.default), ("min", &param.min), ("max", &param.max)] {
+        remarks.extend(value.as_ref().map(|value| format!("{word} {}", plain(value))));
+    }
+    remarks.join(", ")
+}
+
+fn plain(tree: &Tree) -> String {
+    match &tree.kind {
+        Kind::Text(text) => text.clone(),
+        _ => tree.to_value().to_json(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::test_catalogue;
+
+    #[test]
+    fn the_report_has_types_warnings_and_problems() {
+        let text = "database: x
+queries:
+  places:
+    route: \"/places/{owner}\"
+    params: { n: { type: int4, default: 20, min: 1, max: 100 }, sort: { choose: { new: [-created_at], name: [name] }, default: new } }
+    from: places
+    where: { owner_id: $owner, level: { ne: $not } }
+    order_by: $sort
+    limit: $n
+  me: { route: /me, from: users, get: { id: $auth.sub } }
+  bad: { route: /bad, from: userz }
+";
+        let settings = Settings::parse(text, "sangre.yaml", Path::new("."), &|_| None).expect("it reads");
+        let compiled = compile(&settings.definitions(), &test_catalogue());
+        let report = Report::new(&settings, &compiled);
+        let expect = "places  /places/{owner}
+  $owner  int8          in the route
+  $not    public.level  in the query string
+  $sort   new | name    in the query string, default new
+  $n      int4          in the query string, default 20, min 1, max 100
+me  /me
+  $auth.sub  int4  from the token
+";
+        assert_eq!(report.queries, expect);
+        assert_eq!(
+            report.warnings,
+            [
+                "sangre.yaml:3:3: warning: queries.places: takes a parameter, mentions no `$auth` and has no `allow`: any client may ask for any value",
+                "sangre.yaml:7:45: warning: queries.places.where.level: this condition on a parameter has no index: every value in use is tested for every change",
+            ]
+        );
+        assert_eq!(
+            report.problems,
+            ["sangre.yaml:11:29: queries.bad: table \"userz\" does not exist; did you mean \"users\"?"]
+        );
+        assert_eq!(report.summary(&settings), "sangre.yaml: 3 queries, 2 warnings, 1 problem");
+    }
+}

@@ -1,0 +1,312 @@
+//! What is said of queries that cannot be served, and what is warned of.
+
+use super::{compiled, query};
+
+/// The problems of a query, without their places.
+fn problems(body: &str) -> String {
+    let compiled = compiled(&query(body));
+    let told: Vec<String> =
+        compiled.problems.0.iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect();
+    assert_eq!(compiled.queries.len() + usize::from(!told.is_empty()), 1, "a query is served or has problems");
+    told.join("\n")
+}
+
+#[track_caller]
+fn check(cases: &[(&str, &str)]) {
+    let mut failed = Vec::new();
+    for (body, expect) in cases {
+        let told = problems(body);
+        let fine = if expect.is_empty() { told.is_empty() } else { told.contains(expect) };
+        if !fine {
+            failed.push(format!("{body}\n  told:     {told}\n  expected: {expect}"));
+        }
+    }
+    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+}
+
+#[test]
+fn tables() {
+    check(&[
+        ("from: userz", "queries.q: table \"userz\" does not exist; did you mean \"users\"?"),
+        ("from: audit.events", ""),
+        ("from: public.users", ""),
+        ("from: Users", "table \"Users\" does not exist; did you mean \"users\"?"),
+        ("from: people", "\"people\" is a view"),
+        ("from: remote", "\"remote\" is a foreign table"),
+        ("from: scratch", "\"scratch\" is unlogged"),
+        ("from: part_1", "\"part_1\" is a partition: query \"users\""),
+        ("from: old_style", "inheritance"),
+        ("from: log", "table \"log\" has no primary key: run ALTER TABLE public.log REPLICA IDENTITY FULL"),
+        ("from: messages", "table \"messages\" has row-level security"),
+        ("from: nokey_index", ""),
+        ("from: users_places", ""),
+    ]);
+}
+
+#[test]
+fn columns() {
+    check(&[
+        (
+            "from: users, select: [naem]",
+            "queries.q.select: table \"users\" has no column \"naem\"; did you mean \"name\"?",
+        ),
+        (
+            "from: users, where: { nmae: x }",
+            "queries.q.where.nmae: table \"users\" has no column \"nmae\"; did you mean \"name\"?",
+        ),
+        ("from: users, order_by: [-agee]", "table \"users\" has no column \"agee\""),
+        ("from: posts, select: [slug]", "column \"slug\" is generated"),
+        ("from: posts", ""),
+        ("from: places, order_by: [span]", "places.span is interval: ordering by this type is not supported"),
+        ("from: places, where: { span: \"1 day\" }", "places.span is interval: comparing this type is not supported"),
+        ("from: places, where: { span: null }", ""),
+        ("from: places, where: { meta: { eq: {} } }", "places.meta is jsonb: comparing"),
+        ("from: places, where: { tags: x }", "places.tags is text[]: comparing"),
+    ]);
+}
+
+#[test]
+fn conditions() {
+    check(&[
+        ("from: places, where: { name: 5 }", "write it in quotes, \"5\""),
+        ("from: places, where: { id: x }", "expected a whole number"),
+        ("from: places, where: { id: 1.5 }", ""),
+        ("from: places, where: { rating: { gt: \"1.5\" } }", ""),
+        ("from: places, where: { level: mid }", "public.level has no value \"mid\""),
+        ("from: places, where: { created_at: { gt: yesterday } }", ""),
+        ("from: places, where: { id: { in: 3 } }", "expected a list or a parameter, found a number"),
+        ("from: places, where: { id: { in: [1, x] } }", "expected a whole number"),
+        ("from: places, where: { id: { like: \"a%\" } }", "`like` compares texts"),
+        ("from: places, where: { name: { contains: a } }", "`contains` compares arrays and jsonb"),
+        ("from: places, where: { meta: { overlaps: [a] } }", "`overlaps` compares arrays"),
+        ("from: places, where: { meta: { contains: { a: 1 } }, tags: { overlaps: [a, b] } }", ""),
+        ("from: places, where: { tags: { contains: a } }", ""),
+        ("from: places, where: { tags: { contains: [1] } }", "expected a text, found a number"),
+        ("from: places, where: { not: { any: [{ id: 1 }, { columns: { name: x } }] } }", ""),
+        ("from: places, where: { columns: { any: 1 } }", "has no column \"any\""),
+    ]);
+}
+
+#[test]
+fn gets() {
+    check(&[
+        ("from: users, get: { id: $a }", ""),
+        ("from: users, get: { email: $a }", ""),
+        ("from: users, get: { name: $a }", "`get` names a primary key or unique constraint: (id) or (email)"),
+        ("from: users, get: { id: null }", "null equals nothing"),
+        ("from: users, get: { id: $a }, limit: 1", "`limit` has no meaning beside it"),
+        ("from: members, get: { id: 1 }", "`get` names a primary key or unique constraint: (tenant_id, id)"),
+        ("from: members, get: { id: 1, tenant_id: $a }", ""),
+        ("from: users_places, get: { user_id: 1 }", "has no primary key or unique constraint: use `where`"),
+        ("from: users, params: { b: { type: int4, optional: true } }, get: { id: $b }", "`get` cannot do without it"),
+    ]);
+}
+
+#[test]
+fn joins() {
+    let with = |child: &str| format!("from: users, with: {{ c: {{ {child} }} }}");
+    let member = |child: &str| format!("from: members, with: {{ c: {{ {child} }} }}");
+    let cases: Vec<(String, &str)> = vec![
+        (with("from: places"), ""),
+        (
+            with("from: posts"),
+            "queries.q.with.c: more than one foreign key joins \"posts\" and \"users\": write `on: { author_id: id }` or `on: { editor_id: id }`",
+        ),
+        (with("from: posts, on: { author_id: id }"), ""),
+        (
+            with("from: posts, on: { title: id }"),
+            "posts.title is text and users.id is int4: joining these types is not supported",
+        ),
+        (with("from: posts, on: { author: id }"), "table \"posts\" has no column \"author\""),
+        (with("from: members"), "no foreign key joins \"members\" and \"users\""),
+        (with("from: places, through: users_places"), ""),
+        (
+            with("from: placs, through: users_places"),
+            "queries.q.with.c: table \"placs\" does not exist; did you mean \"places\"?",
+        ),
+        (
+            with("from: users, through: users_followeds"),
+            "both keys of \"users_followeds\" point at \"users\": write `through: { table: users_followeds, parent: user_id, child: followed_id }`",
+        ),
+        (with("from: users, through: { table: users_followeds, parent: user_id }"), ""),
+        (with("from: users, through: { table: users_followeds, child: user_id }"), ""),
+        (with("from: users, through: { table: users_followeds, parent: { user_id: id }, child: [followed_id] }"), ""),
+        (
+            with("from: users, through: { table: users_followeds, parent: id }"),
+            "write `child: user_id` or `child: followed_id`",
+        ),
+        (with("from: places, through: { table: users_places, where: { role: owner } }"), ""),
+        (with("from: places, through: { table: users_places, where: { rule: owner } }"), "did you mean \"role\"?"),
+        (with("from: places, through: posts"), "no foreign key joins \"posts\" and \"places\": write `child:"),
+        (member("from: member_notes"), ""),
+        (member("from: member_notes, on: { member_id: id }"), ""),
+        ("from: member_notes, with: { m: { from: members, one: true } }".to_string(), ""),
+        (
+            "from: nodes_tree, with: { c: { from: nodes_tree } }".to_string(),
+            "more than one foreign key joins \"nodes_tree\" and \"nodes_tree\": write `on: { parent_id: id }` or `on: { id: parent_id }`",
+        ),
+        (with("from: places, with: { name: { from: users } }"), "queries.q.with.c.with: \"name\" is a column too"),
+    ];
+    let cases: Vec<(&str, &str)> = cases.iter().map(|(body, expect)| (body.as_str(), *expect)).collect();
+    check(&cases);
+}
+
+#[test]
+fn parameters() {
+    check(&[
+        ("from: places, where: { id: $b }", ""),
+        (
+            "from: places, where: { id: $b, rating: $b }",
+            "$b is compared with places.id (int4) and places.rating (numeric): declare its type",
+        ),
+        ("from: places, params: { b: { type: int4 } }, where: { id: $b, rating: $b }", ""),
+        ("from: places, params: { b: { type: text } }, where: { id: $b }", "places.id is int4, $b is declared text"),
+        (
+            "from: places, params: { b: { type: int } }, where: { id: $b }",
+            "type \"int\" does not exist; did you mean \"int2\"?",
+        ),
+        ("from: places, where: { id: { in: $b } }", ""),
+        ("from: places, params: { b: { type: \"int8[]\", max: 3 } }, where: { id: { in: $b } }", ""),
+        (
+            "from: places, params: { b: { type: int8 } }, where: { id: { in: $b } }",
+            "`in` needs an array, such as int8[]",
+        ),
+        ("from: places, limit: $b", "$b must be declared: `params: { b: { type: int4 } }`"),
+        ("from: places, params: { b: { type: text } }, limit: $b", "a number of elements is an int4 or int8"),
+        ("from: places, params: { b: { type: int4, default: 20, min: 1, max: 100 } }, limit: $b", ""),
+        (
+            "from: places, params: { b: { type: int4, default: x } }, limit: $b",
+            "the default of $b: expected a whole number",
+        ),
+        ("from: places, params: { b: { type: int4, default: 1, optional: true } }, limit: $b", "exclude each other"),
+        ("from: places, params: { b: { type: text, min: 1 } }, where: { name: $b }", "`min` bounds numbers"),
+        (
+            "from: places, steps: [{ filter: { node: keep, args: { x: $b } } }]",
+            "the type of $b is not known from a column: declare it",
+        ),
+        ("from: places, steps: [{ filter: { node: keep, args: { x: $auth.sub } } }]", ""),
+        ("from: places, order_by: $b", "$b must be declared with the orders"),
+        (
+            "from: places, params: { b: { choose: { new: [-created_at], name: [nam] }, default: new } }, order_by: $b",
+            "queries.q.order_by.name: table \"places\" has no column \"nam\"",
+        ),
+        (
+            "from: places, params: { b: { choose: { new: [-created_at] }, default: old } }, order_by: $b",
+            "the default is not one of the choices",
+        ),
+    ]);
+    let unused = compiled("database: x\nqueries: { q: { route: \"/q/{a}\", from: places } }");
+    assert!(unused.problems.to_string().contains("{a} of the route is never used"), "{}", unused.problems);
+}
+
+#[test]
+fn steps() {
+    check(&[
+        (
+            "from: places, steps: [{ filter: keeep }]",
+            "queries.q.steps[0].filter: node \"keeep\" is not among the nodes; did you mean \"keep\"?",
+        ),
+        ("from: places, limit: 3, steps: [{ filter: keep }]", "queries.q.limit: a `filter` step drops elements"),
+        ("from: places, limit: 3, steps: [{ where: { id: 1 } }]", "a `where` step drops elements"),
+        ("from: places, limit: 3, steps: [{ map: { node: calc, into: x } }]", ""),
+        ("from: places, steps: [{ reduce: sum }, { limit: 3 }]", "`reduce` is the last step"),
+        ("from: places, one: true, steps: [{ reduce: sum }]", "`reduce` needs a list"),
+        (
+            "from: places, steps: [{ map: { node: calc, into: x } }, { order_by: [y] }]",
+            "there is no column or field \"y\" here",
+        ),
+        ("from: places, steps: [{ map: calc }, { order_by: [anything.at.all] }]", ""),
+        ("from: places, steps: [{ order_by: [x] }, { map: { node: calc, into: x } }]", "has no column \"x\""),
+        (
+            "from: users, with: { p: { from: places } }, steps: [{ where: { p: 1 } }, { filter: keep }]",
+            "\"p\" is not a column of \"users\": fields are seen by steps after a node only",
+        ),
+        (
+            "from: users, with: { p: { from: places, one: true } }, steps: [{ filter: keep }, { order_by: [-p.rating] }]",
+            "",
+        ),
+        (
+            "from: places, steps: [{ filter: keep }, { map: keep }]",
+            "queries.q.steps[1].map: node \"keep\" is a filter in queries.q.steps[0].filter: a node has one kind",
+        ),
+        ("from: users, select: [id], steps: [{ select: [name] }]", "`select` is written twice"),
+        ("from: users, steps: [{ map: { node: calc, into: x, input: [nam] } }]", "did you mean \"name\"?"),
+    ]);
+}
+
+#[test]
+fn table_rules() {
+    let rules = |rules: &str, body: &str| {
+        let text = format!("database: x\ntables: {{ {rules} }}\nqueries: {{ q: {{ route: /q, {body} }} }}");
+        compiled(&text).problems.to_string()
+    };
+    assert_eq!(rules("messages: { rls: ignore }", "from: messages"), "");
+    assert_eq!(rules("messages: { where: { tenant_id: $auth.tenant }, rls: ignore }", "from: messages"), "");
+    let told = rules("users: { hide: [email] }", "from: users, select: [email]");
+    assert!(told.contains("column \"email\" is hidden by tables.users.hide"), "{told}");
+    let told = rules("users: { where: { name: $name } }", "from: users");
+    assert!(told.contains("tables.users.where: $name: a table's rules can use claims"), "{told}");
+    assert!(told.contains("queries.q: the rules of \"users\" are broken: see tables.users"), "{told}");
+    let told = rules("users: { hide: [emial] }", "from: places, with: { u: { from: users } }");
+    assert!(
+        told.contains("tables.users.hide: table \"users\" has no column \"emial\"; did you mean \"email\"?"),
+        "{told}"
+    );
+    assert!(told.contains("queries.q.with.u: the rules of \"users\" are broken"), "{told}");
+    let told = rules("userz: { hide: [email] }", "from: users");
+    assert!(told.contains("tables.userz: table \"userz\" does not exist"), "{told}");
+}
+
+#[test]
+fn what_the_owner_must_run() {
+    let text = "database: x\nqueries:\n  a: { route: /a, from: users, with: { c: { from: log, on: { line: name } } } }\n  b: { route: /b, from: log }\n";
+    let env = |_: &str| None;
+    let settings = crate::config::Settings::parse(text, "x", std::path::Path::new("."), &env).expect("it reads");
+    let statements = crate::query::replica_identities(&settings.definitions(), &super::catalogue::catalogue());
+    assert_eq!(statements, ["ALTER TABLE public.log REPLICA IDENTITY FULL"]);
+}
+
+#[test]
+fn levels() {
+    let nested = |levels: usize| {
+        let mut text = "from: places".to_string();
+        for level in 1..levels {
+            let from = if level % 2 == 1 { "users" } else { "places" };
+            text = format!("from: {from}, with: {{ c: {{ {text} }} }}");
+        }
+        text
+    };
+    assert_eq!(problems(&nested(16)), "");
+    assert!(problems(&nested(17)).contains("nested deeper than 16 levels"));
+}
+
+#[test]
+fn every_problem_is_told_and_other_queries_are_served() {
+    let text = "database: x\nqueries:\n  bad: { route: /bad, from: users, where: { a: 1 }, order_by: [b], with: { c: { from: d } } }\n  good: { route: /good, from: users }\n  twin: { route: /good, from: users }\n";
+    let compiled = compiled(text);
+    assert_eq!(
+        compiled.problems.to_string(),
+        "3:45: queries.bad.where.a: table \"users\" has no column \"a\"\n\
+         3:87: queries.bad.with.c: table \"d\" does not exist\n\
+         3:64: queries.bad.order_by: table \"users\" has no column \"b\"\n\
+         5:18: queries.twin.route: the query \"good\" has the same route"
+    );
+    let served: Vec<&str> = compiled.queries.iter().map(|(name, ..)| &**name).collect();
+    assert_eq!(served, ["good"]);
+}
+
+#[test]
+fn warnings() {
+    let warned = |body: &str| {
+        let warnings = compiled(&query(body)).warnings;
+        warnings.iter().map(|warning| warning.message.clone()).collect::<Vec<_>>().join("\n")
+    };
+    assert!(warned("from: users, get: { id: $a }").contains("takes a parameter, mentions no `$auth`"));
+    assert_eq!(warned("from: users, get: { id: $a }, allow: anyone"), "");
+    assert_eq!(warned("from: users, get: { id: $auth.sub }"), "");
+    assert_eq!(warned("from: users"), "");
+    assert!(warned("from: users, allow: anyone, where: { name: { like: $a } }").contains("no index"));
+    assert_eq!(warned("from: users, allow: anyone, where: { id: { gt: $a } }"), "");
+    assert!(warned("from: users, allow: anyone, where: { not: { id: $a } }").contains("no index"));
+    assert!(warned("from: users, params: { b: { type: int4, default: 1 } }").contains("is never used"));
+}

@@ -3,7 +3,7 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use super::quantity::{parse_bytes, parse_duration_ms};
-use crate::dataflow::plan::OnError;
+use crate::query::OnError;
 use crate::query::fields::{Fields, Keys, text};
 use crate::query::problem::{Path, Problems, did_you_mean};
 use crate::query::tree::{Name, Tree};

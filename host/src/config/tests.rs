@@ -1,3 +1,5 @@
+//! Configurations and what is said about them, as tables.
+
 use super::*;
 
 /// What is wrong with `text`, one mistake a line.

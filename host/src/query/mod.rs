@@ -25,7 +25,7 @@ pub use owner::replica_identities;
 pub use request::{Binding, Bound, Pending, Question, RequestError, Routes};
 pub use resolved::{Origin, ResolvedParam, Warning};
 
-use crate::dataflow::plan::OnError;
+pub use crate::dataflow::plan::OnError;
 
 /// What a configuration says about queries.
 #[derive(Clone, Debug)]

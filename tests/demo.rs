@@ -52,6 +52,19 @@ async fn start(folder: &Path) -> Result<(Running, String)> {
     Ok((demo, address.split(ends).next().unwrap_or_default().to_owned()))
 }
 
+/// Waits until documents are served: the page is there a moment earlier, and tries again.
+async fn served(address: &str, path: &str) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + http::PATIENCE;
+    loop {
+        let answer = http::get(address, path, &[]).await?;
+        if answer.status == 200 {
+            return Ok(());
+        }
+        ensure!(answer.status == 503 && tokio::time::Instant::now() < deadline, "{} {}", answer.status, answer.text());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// A request as a button of the page makes it.
 async fn press(address: &str, button: &str, body: Value) -> Result<()> {
     let headers = [("Content-Type", "application/json"), ("Origin", &*format!("http://{address}"))];
@@ -81,6 +94,7 @@ async fn the_demo_is_live_and_leaves_nothing() -> Result<()> {
         assert!(!page.text().contains(outside), "the page needs nothing from outside: {outside}");
     }
 
+    served(&address, "/followeds/1").await?;
     let mut documents = Vec::new();
     for transport in [Transport::WebSocket, Transport::Sse] {
         let mut client = Client::open(&address, "/followeds/1", transport, None).await?;

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("driver", &["source", "dataflow", "query", "wasm", "diff", "revision", "data"]),
     ("session", &["driver::handle", "revision", "diff"]),
     ("server", &["session", "driver::handle"]),
-    ("config", &["query", "data"]),
+    ("config", &["query", "dataflow::plan", "data"]),
 ];
 
 /// Layers without input or output, and what would bring it.

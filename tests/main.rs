@@ -13,5 +13,6 @@ mod refusals;
 mod reload;
 mod resume;
 mod serving;
+mod standby;
 mod support;
 mod types;

@@ -60,7 +60,7 @@ async fn documents_equal_sql_at_every_revision() -> Result<()> {
     eprintln!("oracle: SANGRE_SEED={first}");
     let mut total = Counts::default();
     for seed in first.. {
-        total += check(&Case::generate(seed, Size::default())).await?;
+        total += check(&Case::generate(seed, Size::of_seed(seed))).await?;
         if start.elapsed() >= budget {
             break;
         }
@@ -76,7 +76,7 @@ async fn replay_leads_to_the_primary() -> Result<()> {
     let (start, first) = (Instant::now(), first_seed());
     let mut total = Counts::default();
     for seed in first.. {
-        let case = Case::generate(seed, Size::default());
+        let case = Case::generate(seed, Size::of_seed(seed));
         let counts = oracle::rehearse(postgres::shared(), &case).await;
         total += counts.with_context(|| format!("SANGRE_SEED={seed}"))?;
         if start.elapsed() >= budget {

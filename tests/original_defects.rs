@@ -126,15 +126,13 @@ async fn an_update_finds_its_row_by_its_identity() -> Result<()> {
         ] {
             sql.batch_execute(change).await?;
             let expected = format!(
-                "select coalesce(jsonb_agg(to_jsonb(r) order by {}), '[]') from {} r",
-                if path == "/odd" { "id" } else { "to_jsonb(r)::text collate \"C\"" },
+                "select coalesce(jsonb_agg(to_jsonb(x) order by {}), '[]') from {} x",
+                if path == "/odd" { "id" } else { "to_jsonb(x)::text collate \"C\"" },
                 &path[1..]
             );
             let expected = crate::support::oracle::evaluate(&sql, &expected).await?;
-            client
-                .until(&mut held, |value| crate::support::json::same(value, &expected))
-                .await
-                .with_context(|| format!("{path} after {change}: expected {expected}"))?;
+            let arrived = client.until(&mut held, |value| crate::support::json::same(value, &expected)).await;
+            arrived.with_context(|| format!("{change}\n{}", server.running.log()))?;
         }
     }
     Ok(())

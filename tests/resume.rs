@@ -56,10 +56,15 @@ async fn a_client_that_missed_nothing_is_told_nothing() -> Result<()> {
     for transport in TRANSPORTS {
         let revision = held.revision.clone();
         let mut client = Client::open(&world.server.address, "/users/2", transport, revision.as_deref()).await?;
+        // An empty patch may say that the client is up to date; what comes then is a change.
+        held.resuming = true;
         world.run("update users set name = name || '!' where id = 2").await?;
-        let message = client.patch().await?;
-        assert_eq!(message["from"], json!(revision));
-        held.apply(&message)?;
+        let expected = world.get("/users/2").await?;
+        while held.value != expected {
+            let message = client.patch().await?;
+            assert_eq!(message["from"], json!(held.revision), "nothing is sent anew");
+            held.apply(&message)?;
+        }
     }
     assert_eq!(held.value["name"], "Bob!!");
     Ok(())

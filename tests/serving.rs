@@ -155,6 +155,7 @@ async fn events_carry_the_revision_and_resume_from_it() -> Result<()> {
     assert_eq!(message["from"], json!(stale));
     assert_eq!(message["revision"], json!(second.id));
     world.run("update users set name = 'two' where id = 2").await?;
+    world.get("/users/2").await?;
 
     // The header is newer than the URL of the page that opened the stream first.
     let path = with_query("/users/2", "revision", &stale);

@@ -84,7 +84,7 @@ fn tables() -> Vec<Table> {
 const HOSTILE: &str = "alter database {name} set timezone = 'Asia/Kathmandu'; \
      alter database {name} set datestyle = 'SQL, DMY'; alter database {name} set intervalstyle = 'iso_8601'; \
      alter database {name} set extra_float_digits = -10; alter database {name} set bytea_output = 'escape'; \
-     alter database {name} set search_path = 'pg_catalog, public'; alter database {name} set quote_all_identifiers = on";
+     alter database {name} set search_path = 'pg_catalog, public'";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_type_is_as_to_jsonb_gives_it() -> Result<()> {

@@ -72,9 +72,19 @@ pub struct Size {
     pub subscriptions: usize,
 }
 
+impl Size {
+    /// Mostly small, so that many schemas and queries are met; now and then large, so that much happens at once.
+    pub fn of_seed(seed: u64) -> Size {
+        match seed % 10 {
+            7 => Size { writers: 6, transactions: 60, queries: 6, subscriptions: 24 },
+            _ => Size::default(),
+        }
+    }
+}
+
 impl Default for Size {
     fn default() -> Self {
-        Size { writers: 3, transactions: 25, queries: 3, subscriptions: 6 }
+        Size { writers: 3, transactions: 30, queries: 4, subscriptions: 9 }
     }
 }
 

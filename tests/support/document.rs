@@ -12,6 +12,8 @@ pub struct Document {
     pub value: Value,
     /// `None` until the first message.
     pub revision: Option<String>,
+    /// The client has just come back: the first message may say that nothing has changed, by an empty patch.
+    pub resuming: bool,
 }
 
 /// The commit whose effect a revision includes: the part before the first `.`, in Postgres's notation.
@@ -30,7 +32,8 @@ impl Document {
     pub fn apply(&mut self, message: &Value) -> Result<()> {
         let revision = message["revision"].as_str().context("a message without revision")?;
         let patch = message["patch"].as_array().context("a message without patch")?;
-        ensure!(!patch.is_empty(), "an empty patch");
+        let confirmed = std::mem::take(&mut self.resuming) && patch.is_empty();
+        ensure!(confirmed || !patch.is_empty(), "an empty patch");
         let lsn = lsn_of(revision)?;
         let fresh = match message.get("from").context("a message without from")? {
             Value::Null => true,
@@ -42,14 +45,14 @@ impl Document {
         };
         if let Some(held) = &self.revision {
             ensure!(lsn >= lsn_of(held)?, "the revision goes back from {held} to {revision}");
-            ensure!(fresh || revision != held, "the revision {held} was sent twice");
+            ensure!(fresh || confirmed || revision != held, "the revision {held} was sent twice");
         }
         let whole = patch.len() == 1 && patch[0]["op"] == "replace" && patch[0]["path"] == "";
         ensure!(!fresh || whole, "from is null, but the patch does not replace the whole document");
         let operations: Result<Vec<PatchOperation>> = patch.iter().map(operation).collect();
         let mut next = if fresh { Value::Null } else { self.value.clone() };
         json_patch::patch(&mut next, &operations?)?;
-        ensure!(fresh || !same(&next, &self.value), "the patch to {revision} changes nothing");
+        ensure!(fresh || confirmed || !same(&next, &self.value), "the patch to {revision} changes nothing");
         self.value = next;
         self.revision = Some(revision.to_owned());
         Ok(())
@@ -80,6 +83,7 @@ fn rules_of_messages_are_checked() {
     use serde_json::json;
     let first =
         json!({"revision": "0/10.a", "from": null, "patch": [{"op": "replace", "path": "", "value": {"n": 1.10}}]});
+    let nothing = json!({"revision": "0/10.a", "from": "0/10.a", "patch": []});
     let mut held = Document::default();
     held.apply(&first).expect("a first message");
     let message =
@@ -100,6 +104,9 @@ fn rules_of_messages_are_checked() {
     for message in bad {
         assert!(held.clone().apply(&message).is_err(), "{message}");
     }
+    held.resuming = true;
+    held.apply(&nothing).expect("nothing was missed");
+    held.apply(&nothing).expect_err("only the first message of a connection says so");
     held.apply(&message("0/20.a", "0/10.a", big)).expect("a good message");
     assert_eq!(held.value.to_string(), r#"{"n":[100000000000000000000,1234567890123456789012345678901234567890.50]}"#);
 }

@@ -107,6 +107,7 @@ impl Life {
     ) -> Result<()> {
         let revision = self.held.borrow().revision.clone();
         let mut client = Client::open(&self.address, &self.path, transport, revision.as_deref()).await?;
+        self.held.send_modify(|document| document.resuming = document.revision.is_some());
         if revision.is_none() {
             let first = timeout(FIRST, client.patch()).await.context("no first document")??;
             self.take(first)?;

@@ -160,7 +160,7 @@ async fn settle(
     ensure!(answer.status == 200, "GET {path}: {} {}", answer.status, answer.text());
     let got = answer.json()?;
     if let Some(at) = difference(&expected, &got) {
-        bail!("GET {path}?after={lsn} differs from SQL at {at}\nexpected {expected}\ngot      {got}");
+        bail!("GET {path}?after={lsn} differs from SQL at {at:?}\nexpected {expected}\ngot      {got}");
     }
     let arrived =
         timeout(SETTLE, follower.document.wait_for(|held| held.revision.is_some() && same(&held.value, &expected)));
@@ -227,6 +227,8 @@ impl Bench {
             let before = document.clone();
             let which = tracks[number].subscription;
             let subscription = &case.subscriptions[which];
+            // Whether an empty patch was in its place was seen when it came.
+            document.resuming = true;
             document.apply(message).with_context(|| format!("{} {message}", subscription.path))?;
             if known.get(&which).is_none_or(|(at, _)| *at != applied) {
                 known.insert(which, (applied, evaluate(&self.target, &subscription.sql).await?));
@@ -235,7 +237,7 @@ impl Bench {
             if let Some(at) = difference(expected, &document.value) {
                 let revision = document.revision.as_deref().unwrap_or_default();
                 bail!(
-                    "{} at revision {revision} differs from SQL at {at}\nmessage  {message}\nexpected {expected}\n\
+                    "{} at revision {revision} differs from SQL at {at:?}\nmessage  {message}\nexpected {expected}\n\
                      got      {}\nbefore   {} at {:?}\n{}",
                     subscription.path,
                     document.value,

@@ -354,7 +354,11 @@ impl<'a> QueryGen<'a> {
             Form::Count => (None, false),
             // An enum's name needs no declaring, so it gets none.
             Form::Scalar if kind == Kind::Mood => (None, false),
-            Form::Scalar if dice.chance(0.15) => (column.map(|column| column.constant(dice)), false),
+            // Whether `$$` stands for `$` in a default, where no parameter can stand, is left open.
+            Form::Scalar if dice.chance(0.15) => {
+                let default = column.map(|column| column.constant(dice));
+                (default.filter(|default| !default.text.starts_with('$')), false)
+            }
             Form::Scalar => (None, !needed && dice.chance(0.3)),
         };
         let (default, optional) = extra(self.dice);

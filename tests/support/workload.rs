@@ -46,7 +46,10 @@ impl Workload<'_> {
                     keep: dice.chance(0.5),
                 },
                 // Lets others commit between two statements of this transaction.
-                _ => Part::Run(format!("select pg_sleep({})", dice.between(1, 12) as f64 / 1000.0)),
+                _ => {
+                    let milliseconds = if dice.chance(0.1) { dice.between(50, 250) } else { dice.between(1, 12) };
+                    Part::Run(format!("select pg_sleep({})", milliseconds as f64 / 1000.0))
+                }
             };
             parts.push(part);
         }

@@ -26,6 +26,9 @@ use crate::source::{Source, SourceEvent, SourceEvents, Started};
 /// How often what time alone decides is looked at.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How often documents that nobody follows are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
+
 /// An answer whose snapshot came too early is asked for again after this long.
 const AGAIN: Duration = Duration::from_millis(2);
 
@@ -56,8 +59,10 @@ pub(super) struct Writer {
     next: Option<(Arc<Plan>, Arc<Routes>)>,
     /// What is to be planned when the planning under way is done.
     plan_next: Option<Why>,
-    /// Ticks since the position moved while an answer waited for it.
+    /// At the last tick an answer waited for a position.
     stalled: bool,
+    /// When documents were last swept.
+    swept: Instant,
 }
 
 /// Something that took its time.
@@ -103,6 +108,7 @@ impl Writer {
             next: None,
             plan_next: None,
             stalled: false,
+            swept: Instant::now(),
         }
     }
 
@@ -313,9 +319,9 @@ impl Writer {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Open { bound, generation, resume, reply } => {
+            Command::Open { bound, generation, resume, newest, reply } => {
                 // Whoever asked may have gone.
-                let _ = reply.send(self.open(bound, generation, resume));
+                let _ = reply.send(self.open(bound, generation, resume, newest));
             }
             Command::Reload { node } => self.nodes.reload(node),
             Command::Replace { queries, tables } => {
@@ -325,7 +331,13 @@ impl Writer {
         }
     }
 
-    fn open(&mut self, bound: Bound, generation: u64, resume: Option<Revision>) -> Result<Opened, Refused> {
+    fn open(
+        &mut self,
+        bound: Bound,
+        generation: u64,
+        resume: Option<Revision>,
+        newest: bool,
+    ) -> Result<Opened, Refused> {
         if generation != self.generation {
             return Err(Refused::OldPlan);
         }
@@ -348,14 +360,15 @@ impl Writer {
             }
         };
         let engine = self.engine.as_ref().expect("it was there above");
-        let (settled, blocked) = (engine.is_settled(key), engine.blocked(key));
+        let (settled, blocked, position) = (engine.is_settled(key), engine.blocked(key), engine.position());
         let document = self.live.by_key.get_mut(&key).expect("it was found or made above");
         let away = self.shared.status.borrow().code == Some(Code::DatabaseUnreachable);
         if away && !document.has_state() {
             return Err(Refused::Problem(self.shared.unavailable()));
         }
         // While the database is away nothing newer will come.
-        document.open(resume, settled || away, blocked).map_err(Refused::Problem)
+        let waits_for = (newest && !settled && !away).then_some(position);
+        document.open(resume, waits_for, blocked).map_err(Refused::Problem)
     }
 
     /// There are as many documents as there may be: those nobody follows go first.
@@ -375,16 +388,24 @@ impl Writer {
 
     fn tick(&mut self) {
         let now = Instant::now();
-        let documents = self.live.by_key.iter_mut();
-        let abandoned: Vec<_> =
-            documents.filter_map(|(&key, document)| document.is_abandoned(now).then_some(key)).collect();
-        abandoned.into_iter().for_each(|key| self.close(key));
+        if now.duration_since(self.swept) >= SWEEP {
+            self.swept = now;
+            self.sweep(now);
+        }
         // The stream passes a position by itself, but for corner cases (a position at a page's beginning).
         let waits = self.engine.as_ref().is_some_and(Engine::waits_for_position);
         if waits && self.stalled {
             self.provoke();
         }
         self.stalled = waits;
+    }
+
+    /// Closes the documents that nobody has followed for long.
+    fn sweep(&mut self, now: Instant) {
+        let documents = self.live.by_key.iter_mut();
+        let abandoned: Vec<_> =
+            documents.filter_map(|(&key, document)| document.is_abandoned(now).then_some(key)).collect();
+        abandoned.into_iter().for_each(|key| self.close(key));
     }
 
     fn provoke(&mut self) {

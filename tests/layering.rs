@@ -51,7 +51,7 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.path.iter().any(|part| part == "tests" || part == "tests.rs")
+        self.path.iter().any(|part| part == "tests" || part == "tests.rs" || part == "simulation")
     }
 
     /// What is compiled into the program: everything before the tests at its end, without comments.

@@ -1,6 +1,6 @@
 //! One test for each defect of the program that Sangre grew out of.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Transport};
@@ -126,12 +126,12 @@ async fn an_update_finds_its_row_by_its_identity() -> Result<()> {
         ] {
             sql.batch_execute(change).await?;
             let expected = format!(
-                "select coalesce(jsonb_agg(to_jsonb(t) order by {}), '[]') from {} t",
-                if path == "/odd" { "id" } else { "to_jsonb(t)::text collate \"C\"" },
+                "select coalesce(jsonb_agg(to_jsonb(r) order by {}), '[]') from {} r",
+                if path == "/odd" { "id" } else { "to_jsonb(r)::text collate \"C\"" },
                 &path[1..]
             );
             let expected = crate::support::oracle::evaluate(&sql, &expected).await?;
-            client.until(&mut held, |value| crate::support::json::same(value, &expected)).await?;
+            client.until(&mut held, |value| crate::support::json::same(value, &expected)).await.with_context(|| format!("{path} after {change}: expected {expected}"))?;
         }
     }
     Ok(())

@@ -17,7 +17,8 @@ const GROUP: usize = 24;
 
 /// What the interface pins for the text of values.
 const PINNED: &str = "set timezone = 'UTC'; set datestyle = 'ISO'; set intervalstyle = 'postgres'; \
-     set extra_float_digits = 1; set bytea_output = 'hex'; set lc_monetary = 'C'; set search_path = ''";
+     set extra_float_digits = 1; set bytea_output = 'hex'; set lc_monetary = 'C'; set search_path = ''; \
+     set quote_all_identifiers = off";
 
 /// A table with a column for each type of a group.
 struct Table {

@@ -15,8 +15,9 @@ use tokio_postgres::Client;
 use super::kinds::{ident, quote};
 use super::postgres::Database;
 
-/// What the slot and its publication are called.
-const SLOT: &str = "oracle";
+/// What the publication is called; slots are the cluster's, so theirs has the database's name in it.
+const PUBLICATION: &str = "oracle";
+const SLOT: &str = "('oracle_' || current_database())::name";
 
 /// One commit of the primary.
 #[derive(Debug)]
@@ -54,8 +55,8 @@ enum Datum {
 
 /// Makes the slot and its publication; whatever commits from now on is replayed.
 pub async fn prepare(primary: &Client) -> Result<()> {
-    primary.batch_execute(&format!("create publication {SLOT} for all tables")).await?;
-    primary.query("select pg_create_logical_replication_slot($1, 'pgoutput')", &[&SLOT]).await?;
+    primary.batch_execute(&format!("create publication {PUBLICATION} for all tables")).await?;
+    primary.query(&format!("select pg_create_logical_replication_slot({SLOT}, 'pgoutput')"), &[]).await?;
     Ok(())
 }
 
@@ -74,8 +75,8 @@ impl Replay {
     /// All commits since the last call.
     pub async fn commits(&mut self, primary: &Client) -> Result<Vec<Commit>> {
         let sql = format!(
-            "select data from pg_logical_slot_get_binary_changes('{SLOT}', null, null, 'proto_version', '1', \
-             'publication_names', '{SLOT}')"
+            "select data from pg_logical_slot_get_binary_changes({SLOT}, null, null, 'proto_version', '1', \
+             'publication_names', '{PUBLICATION}')"
         );
         let mut commits: Vec<Commit> = Vec::new();
         for row in primary.query(&sql, &[]).await? {

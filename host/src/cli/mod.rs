@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod process;
 mod serve;
+mod watch;
 
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -15,6 +15,8 @@ use crate::server::{self, Server, ServerSettings};
 use crate::source::SourceConfig;
 use crate::wasm::{self, HostSettings};
 
+use super::watch;
+
 /// What is served beside documents, and who hears where.
 #[derive(Default)]
 pub struct Pages {
@@ -32,7 +34,8 @@ pub async fn run(config: &Path, strict: bool, pages: Pages, shutdown: Cancellati
     let mut server = Server::bind(server_settings(&settings)).await?;
     let engine_stop = CancellationToken::new();
     let (handle, mut engine) = driver::start(engine_options(&settings, strict), engine_stop.clone());
-    let documents: Arc<dyn Documents> = Arc::new(handle);
+    let documents: Arc<dyn Documents> = Arc::new(handle.clone());
+    let _watch = watch::follow(config, settings, handle.clone());
     if let Some(router) = pages.router {
         server = server.with_pages(router(documents.clone()));
     }
@@ -42,7 +45,10 @@ pub async fn run(config: &Path, strict: bool, pages: Pages, shutdown: Cancellati
         None => tracing::info!("listening on http://{address}"),
     }
     if let Some(announce) = pages.announce {
-        announce(address);
+        tokio::spawn(async move {
+            handle.ready().await;
+            announce(address);
+        });
     }
     let serving_stop = shutdown.child_token();
     let mut serving = tokio::spawn(server.serve(documents, serving_stop.clone()));

@@ -1,3 +1,5 @@
+//! Patches: by hand, and applied by another implementation.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

@@ -11,6 +11,7 @@ use super::handle::{After, Ask, Code, Documents, Health, NodeInfo, Problem, Stat
 use super::subscription::Follower;
 use crate::data::{Lsn, Upquery, Value};
 use crate::diff::DiffMemo;
+use crate::query::syntax::{Query, TableRule};
 use crate::query::{Binding, Bound, Pending, RequestError, Routes};
 use crate::revision::Revision;
 use crate::source::{Source, XidStatus, decode};
@@ -32,6 +33,8 @@ pub(super) enum Command {
     },
     /// Load a node's file anew.
     Reload { node: usize },
+    /// Serve these queries in place of those before.
+    Replace { queries: Vec<Query>, tables: Vec<TableRule> },
 }
 
 /// Why the writer did not open a document.
@@ -126,6 +129,19 @@ pub struct Handle {
 impl Handle {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Handle { shared }
+    }
+
+    /// Serves these queries, under these rules, in place of those before, if they resolve; otherwise the log says why not.
+    /// Streams of queries that did not change go on.
+    pub async fn replace(&self, queries: Vec<Query>, tables: Vec<TableRule>) {
+        // The writer is gone: so is what would be replaced.
+        let _ = self.shared.commands.send(Command::Replace { queries, tables }).await;
+    }
+
+    /// Waits until documents can be served for the first time.
+    pub async fn ready(&self) {
+        let mut status = self.shared.status.subscribe();
+        let _ = status.wait_for(|status| status.state == State::Live).await;
     }
 
     async fn open(&self, ask: Ask) -> Result<Box<dyn Subscription>, Problem> {

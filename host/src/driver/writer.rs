@@ -52,6 +52,8 @@ pub(super) struct Writer {
     chores: JoinSet<Chore>,
     provoking: bool,
     planning: bool,
+    /// What is to be planned when the planning under way is done.
+    plan_next: Option<Why>,
     /// Ticks since the position moved while an answer waited for it.
     stalled: bool,
 }
@@ -59,7 +61,15 @@ pub(super) struct Writer {
 /// Something that took its time.
 enum Chore {
     Provoked,
-    Planned(Result<Compiled, DriverError>),
+    Planned(Why, Result<Compiled, DriverError>),
+}
+
+/// Why queries are resolved anew.
+enum Why {
+    /// The database's tables are no longer those of the plan: the plan before cannot stay.
+    Tables,
+    /// The configuration changed: if it is bad, the plan before stays.
+    Configuration(Arc<Options>),
 }
 
 impl Writer {
@@ -88,6 +98,7 @@ impl Writer {
             chores: JoinSet::new(),
             provoking: false,
             planning: false,
+            plan_next: None,
             stalled: false,
         }
     }
@@ -155,7 +166,7 @@ impl Writer {
                 let label = self.plan.tables.get(table.0 as usize).map(|table| table.label());
                 tracing::info!("table {} changed: {reason}", label.unwrap_or_default());
                 if replan {
-                    self.plan_anew();
+                    self.plan_anew(Why::Tables);
                 } else {
                     self.step(|engine| engine.table_changed(table));
                 }
@@ -189,9 +200,14 @@ impl Writer {
             None => self.new_engine(&started),
         };
         self.perform(effects);
+        self.serve();
+        self.shared.set_status(None, Vec::new());
+    }
+
+    /// Requests are bound to the routes of this plan from now on.
+    fn serve(&self) {
         let serving = Serving { routes: self.routes.clone(), source: self.source.clone(), generation: self.generation };
         *self.shared.serving.write().expect("nothing panics under it") = Some(serving);
-        self.shared.set_status(None, Vec::new());
     }
 
     fn new_engine(&mut self, started: &Started) -> Effects {
@@ -297,6 +313,10 @@ impl Writer {
                 let _ = reply.send(self.open(bound, generation, resume));
             }
             Command::Reload { node } => self.nodes.reload(node),
+            Command::Replace { queries, tables } => {
+                let options = Options { queries, tables, ..(*self.options).clone() };
+                self.plan_anew(Why::Configuration(Arc::new(options)));
+            }
         }
     }
 
@@ -374,20 +394,49 @@ impl Writer {
         }
     }
 
-    /// The database's tables are no longer those of the plan.
-    fn plan_anew(&mut self) {
-        if !std::mem::replace(&mut self.planning, true) {
-            let (options, shared) = (self.options.clone(), self.shared.clone());
-            self.chores.spawn(async move { Chore::Planned(setup::plan(&options, &shared).await) });
+    fn plan_anew(&mut self, why: Why) {
+        if self.planning {
+            self.plan_next = Some(why);
+            return;
         }
+        self.planning = true;
+        let options = match &why {
+            Why::Tables => self.options.clone(),
+            Why::Configuration(options) => options.clone(),
+        };
+        let shared = self.shared.clone();
+        self.chores.spawn(async move {
+            let compiled = setup::plan(&options, &shared).await;
+            Chore::Planned(why, compiled)
+        });
     }
 
     fn chore_done(&mut self, chore: Chore) -> Result<(), DriverError> {
         match chore {
             Chore::Provoked => self.provoking = false,
-            Chore::Planned(compiled) => {
+            Chore::Planned(why, compiled) => {
                 self.planning = false;
-                self.replace_plan(compiled?);
+                self.planned(why, compiled)?;
+                if let Some(why) = self.plan_next.take() {
+                    self.plan_anew(why);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn planned(&mut self, why: Why, compiled: Result<Compiled, DriverError>) -> Result<(), DriverError> {
+        match (why, compiled) {
+            (Why::Tables, compiled) => self.replace_plan(compiled?),
+            (Why::Configuration(options), Ok(compiled)) if compiled.problems.is_empty() => {
+                tracing::info!("the configuration has changed: its queries are served now");
+                self.options = options;
+                self.replace_plan(compiled);
+            }
+            // What is wrong with its queries was logged when they were resolved.
+            (Why::Configuration(_), Ok(_)) => tracing::error!("the changed configuration is not used: the one before stays"),
+            (Why::Configuration(_), Err(error)) => {
+                tracing::error!("the changed configuration is not used, the one before stays: {error}");
             }
         }
         Ok(())
@@ -395,6 +444,15 @@ impl Writer {
 
     /// Goes on with another plan as soon as the source streams its tables.
     fn replace_plan(&mut self, compiled: Compiled) {
+        if compiled.plan == *self.plan {
+            // At most routes and names of parameters differ.
+            self.generation += 1;
+            self.routes = Arc::new(compiled.routes);
+            if self.engine.is_some() {
+                self.serve();
+            }
+            return;
+        }
         *self.shared.serving.write().expect("nothing panics under it") = None;
         self.shared.set_status(Some(Code::Starting), vec!["queries are resolved anew".into()]);
         self.generation += 1;

@@ -1,3 +1,5 @@
+//! Lists against maps, and what their differences cost.
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 

@@ -1,0 +1,102 @@
+//! Follows the configuration file while it is served: a valid edit replaces the queries, a bad one is logged and changes
+//! nothing.
+//!
+//! The folder is watched, not the file, since editors replace files. What an edit cannot change while the server runs
+//! (addresses, the database, nodes, limits) is said in the log.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::config::Settings;
+use crate::driver::Handle;
+
+/// A file that changes again within this time is still being written.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Follows the file until it is dropped.
+pub(super) struct Follow {
+    task: JoinHandle<()>,
+    _watcher: notify::RecommendedWatcher,
+}
+
+impl Drop for Follow {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Starts to follow the file that `settings` came from. `None`: it cannot be watched, and the log says so.
+pub(super) fn follow(file: &Path, settings: Settings, handle: Handle) -> Option<Follow> {
+    let (changed, changes) = mpsc::channel(1);
+    let name = file.file_name()?.to_owned();
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let concerns = match &event {
+            Ok(event) if event.kind.is_access() => false,
+            Ok(event) => event.need_rescan() || event.paths.iter().any(|path| path.file_name() == Some(&name)),
+            Err(_) => true,
+        };
+        if concerns {
+            // Full: the change that waits will find this one too.
+            let _ = changed.try_send(());
+        }
+    });
+    let watched = watcher.and_then(|mut watcher| {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    match watched {
+        Ok(watcher) => {
+            let task = tokio::spawn(replace(file.to_owned(), settings, changes, handle));
+            Some(Follow { task, _watcher: watcher })
+        }
+        Err(error) => {
+            tracing::warn!("{} cannot be watched, so edits take effect at the next start: {error}", file.display());
+            None
+        }
+    }
+}
+
+async fn replace(file: PathBuf, mut settings: Settings, mut changes: mpsc::Receiver<()>, handle: Handle) {
+    let mut seen = std::fs::read_to_string(&file).unwrap_or_default();
+    while changes.recv().await.is_some() {
+        while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok_and(|more| more.is_some()) {}
+        let Ok(text) = std::fs::read_to_string(&file) else {
+            tracing::warn!("{} is gone: what it said stays", file.display());
+            continue;
+        };
+        if text == seen {
+            continue;
+        }
+        seen = text;
+        match Settings::load(&file) {
+            Ok(newer) => {
+                warn_of_restart(&settings, &newer);
+                settings = newer;
+                handle.replace(settings.queries.clone(), settings.tables.clone()).await;
+            }
+            Err(error) => tracing::error!("the changed configuration is not used, the one before stays:\n{error}"),
+        }
+    }
+}
+
+/// Says what of a change needs a restart.
+fn warn_of_restart(before: &Settings, now: &Settings) {
+    let nodes = |settings: &Settings| format!("{:?}", settings.nodes.iter().map(|n| (&n.name.text, &n.source)).collect::<Vec<_>>());
+    let differs = [
+        ("database", before.database != now.database),
+        ("listen", before.listen != now.listen),
+        ("admin", before.admin != now.admin),
+        ("origins", before.origins != now.origins),
+        ("auth", before.auth != now.auth),
+        ("limits", before.limits != now.limits),
+        ("nodes", nodes(before) != nodes(now)),
+    ];
+    for (name, _) in differs.into_iter().filter(|(_, differs)| *differs) {
+        tracing::warn!("`{name}` has changed in the configuration: it takes effect at the next start");
+    }
+}

@@ -1,4 +1,4 @@
-//! What is read of a configuration, and what is said of a bad one.
+//! Configurations and what is said about them, as tables.
 
 use super::*;
 

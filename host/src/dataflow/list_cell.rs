@@ -360,7 +360,7 @@ impl Engine {
         };
         let mut worst = cell.source.first().and_then(of_group);
         if let SourceCell::Through { unfilled, .. } = &cell.source {
-            worst = unfilled.iter().filter_map(|&group| of_group(group)).fold(worst, |a, b| worse(a, b));
+            worst = unfilled.iter().filter_map(|&group| of_group(group)).fold(worst, worse);
         }
         for reason in [Blocked::Held, Blocked::Missing, Blocked::TooLong, Blocked::Refused] {
             if cell.blocked[reason.index()] > 0 {

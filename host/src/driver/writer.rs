@@ -68,7 +68,7 @@ pub(super) struct Writer {
 /// Something that took its time.
 enum Chore {
     Provoked,
-    Planned(Why, Result<Compiled, DriverError>),
+    Planned(Why, Box<Result<Compiled, DriverError>>),
 }
 
 /// Why queries are resolved anew.
@@ -433,7 +433,7 @@ impl Writer {
         let shared = self.shared.clone();
         self.chores.spawn(async move {
             let compiled = setup::plan(&options, &shared).await;
-            Chore::Planned(why, compiled)
+            Chore::Planned(why, Box::new(compiled))
         });
     }
 
@@ -442,7 +442,7 @@ impl Writer {
             Chore::Provoked => self.provoking = false,
             Chore::Planned(why, compiled) => {
                 self.planning = false;
-                self.planned(why, compiled)?;
+                self.planned(why, *compiled)?;
                 if let Some(why) = self.plan_next.take() {
                     self.plan_anew(why);
                 }

@@ -180,8 +180,9 @@ impl<'a> Params<'a> {
                 Slot::Param(param) => (self.origin(param), self.declaration(param)),
             };
             let chooses = decl.is_some_and(|decl| decl.choose.is_some());
-            // A claim that is only an argument is passed as the JSON it is.
-            if let (None, false, Slot::Param(Param::Named(name))) = (&used.ty, chooses, &used.param) {
+            // A claim that is only an argument is passed as the JSON it is; of a number of elements `count` has told.
+            if let (None, false, false, Slot::Param(Param::Named(name))) = (&used.ty, chooses, used.counts, &used.param)
+            {
                 let message = format!(
                     "the type of ${name} is not known from a column: declare it, `params: {{ {name}: {{ type: ... }} }}`"
                 );

@@ -179,6 +179,16 @@ fn parameters() {
             "the default of $b: expected a whole number",
         ),
         ("from: places, params: { b: { type: int4, default: 1, optional: true } }, limit: $b", "exclude each other"),
+        (
+            "from: places, params: { b: { type: int4, default: 500, max: 100 } }, limit: $b",
+            "the default of $b: expected at most 100",
+        ),
+        ("from: places, params: { b: { type: int4, default: 0, min: 1 } }, limit: $b", "expected at least 1"),
+        ("from: places, params: { b: { type: int4, default: -1 } }, limit: $b", "expected a number of at least 0"),
+        (
+            "from: places, params: { b: { type: \"int4[]\", default: [1, 2], max: 1 } }, where: { id: { in: $b } }",
+            "the default of $b: expected at most 1 elements",
+        ),
         ("from: places, params: { b: { type: text, min: 1 } }, where: { name: $b }", "`min` bounds numbers"),
         (
             "from: places, steps: [{ filter: { node: keep, args: { x: $b } } }]",

@@ -84,6 +84,7 @@ pub async fn run(config: &Path, sql: bool) -> anyhow::Result<ExitCode> {
     let catalogue = PostgresSource::check(&source).await.context("cannot check against the database")?;
     let compiled = compile(&settings.definitions(), &catalogue);
     let mut report = Report::new(&settings, &compiled);
+    report.problems.extend(check_texts(&settings, &source, &compiled).await?);
     if sql {
         print_sql(&settings, &catalogue, &source, &compiled.plan).await?;
     } else {
@@ -122,6 +123,15 @@ async fn print_sql(
         writeln!(out, "-- then `sangre check --sql` again: the tables above are not in the publication yet")?;
     }
     Ok(())
+}
+
+/// Literals and defaults that Postgres refuses, a line each.
+async fn check_texts(settings: &Settings, source: &SourceConfig, compiled: &Compiled) -> anyhow::Result<Vec<String>> {
+    let texts = compiled.unread();
+    let asked = texts.iter().map(|text| (&*text.ty, text.text.as_str()));
+    let read = PostgresSource::read_texts(source, asked).await?;
+    let refused = texts.iter().zip(&read).filter_map(|(text, read)| Some(text.refused(read.as_ref().err()?)));
+    Ok(refused.map(|problem| problem.in_file(&settings.file)).collect())
 }
 
 /// Loads every node once; what keeps one from running, a line each.

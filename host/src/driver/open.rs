@@ -221,7 +221,10 @@ async fn read_by_postgres(serving: &Serving, pending: Pending) -> Result<Bound, 
         let refused = || request_problem(question.refused());
         let read = serving.source.canonical(question.ty.sql.clone(), question.text.clone()).await.map_err(away)?;
         let text = read.map_err(|reason| {
-            tracing::debug!("parameter {} is refused by Postgres: {reason}", question.label);
+            match &question.query {
+                Some(query) => tracing::error!("query \"{query}\": Postgres refuses {}: {reason}", question.label),
+                None => tracing::debug!("parameter {} is refused by Postgres: {reason}", question.label),
+            }
             refused()
         })?;
         values.push(decode::decode(&question.ty.decode, &text).map_err(|_| refused())?);

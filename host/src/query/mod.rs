@@ -19,11 +19,13 @@ mod resolve;
 mod resolved;
 pub mod syntax;
 pub mod tree;
+mod unread;
 
 pub use compile::{Compiled, compile};
 pub use owner::replica_identities;
 pub use request::{Binding, Bound, Pending, Question, RequestError, Routes};
 pub use resolved::{Origin, ResolvedParam, Warning};
+pub use unread::Unread;
 
 pub use crate::dataflow::plan::OnError;
 

@@ -74,6 +74,8 @@ pub struct Question {
     pub label: String,
     pub ty: Arc<ColumnType>,
     pub text: String,
+    /// The query whose definition has the text; `None`: it came with the request.
+    pub query: Option<String>,
 }
 
 /// Why a request cannot be served. Each is one code of the interface; the text is fit for clients.
@@ -99,7 +101,10 @@ pub enum RequestError {
 impl Question {
     /// The error if Postgres refuses the text. (Postgres's words may quote it, and are for the log.)
     pub fn refused(&self) -> RequestError {
-        invalid(&self.label, format!("expected a value of type {}", self.ty.sql))
+        match &self.query {
+            Some(query) => RequestError::Broken(query.clone()),
+            None => invalid(&self.label, format!("expected a value of type {}", self.ty.sql)),
+        }
     }
 }
 
@@ -149,7 +154,7 @@ impl Routes {
         let Some(served) = &entry.served else { return Err(RequestError::Broken(entry.query.clone())) };
         let given = Given { route: route_values(&entry.segments, &segments), query, claims };
         given.refuse_unknown(&served.params)?;
-        bind_all(served.clone(), &given)
+        bind_all(&entry.query, served.clone(), &given)
     }
 }
 
@@ -228,7 +233,7 @@ fn claim<'v>(claims: &'v Value, path: &[String]) -> Option<&'v Value> {
     })
 }
 
-fn bind_all(served: Arc<Served>, given: &Given<'_>) -> Result<Binding, RequestError> {
+fn bind_all(query: &str, served: Arc<Served>, given: &Given<'_>) -> Result<Binding, RequestError> {
     let mut values = Values { params: Vec::new(), chosen: Vec::new() };
     let mut questions = Vec::new();
     for (index, param) in served.params.iter().enumerate() {
@@ -239,12 +244,13 @@ fn bind_all(served: Arc<Served>, given: &Given<'_>) -> Result<Binding, RequestEr
             continue;
         }
         values.chosen.push(None);
+        let ours = matches!(raw, Raw::Literal(_) | Raw::Default(_));
         let parsed = match (&param.ty, raw) {
             (_, Raw::Absent) => None,
             // A claim that is only an argument of a node: the JSON it is.
             (None, Raw::Claim(claim)) => Some(Parsed::Value(claim.clone())),
             (None, _) => None,
-            (Some(ty), raw) => Some(parse(ty, &raw, &param.origin.label())?),
+            (Some(ty), raw) => Some(parse(ty, &raw, &param.origin)?),
         };
         values.params.push(match parsed {
             None => None,
@@ -252,7 +258,8 @@ fn bind_all(served: Arc<Served>, given: &Given<'_>) -> Result<Binding, RequestEr
             Some(Parsed::Invalid(reason)) => return Err(invalid(&param.origin.label(), reason)),
             Some(Parsed::Ask(text)) => {
                 let ty = param.ty.clone().expect("only a text of a known type is asked about");
-                questions.push(Question { param: index, label: param.origin.label(), ty, text });
+                let query = ours.then(|| query.to_string());
+                questions.push(Question { param: index, label: param.origin.label(), ty, text, query });
                 None
             }
         });
@@ -279,12 +286,12 @@ fn repeated(name: &str) -> RequestError {
     RequestError::BadRequest(format!("the parameter {name} is given more than once"))
 }
 
-fn parse(ty: &ColumnType, raw: &Raw<'_>, label: &str) -> Result<Parsed, RequestError> {
+fn parse(ty: &ColumnType, raw: &Raw<'_>, origin: &Origin) -> Result<Parsed, RequestError> {
     Ok(match (raw, &ty.element) {
-        (Raw::Texts(texts), Some(element)) => parse_array(element, texts),
+        (Raw::Texts(texts), Some(element)) => parse_array(element, texts, origin),
         (Raw::Texts(texts), None) => match texts.as_slice() {
             [text] => parse_text(ty, text),
-            _ => return Err(repeated(label)),
+            _ => return Err(repeated(&origin.label())),
         },
         (Raw::Literal(text), _) => parse_text(ty, text),
         (Raw::Default(tree), element) => parse_default(ty, element.as_deref(), tree),
@@ -294,7 +301,7 @@ fn parse(ty: &ColumnType, raw: &Raw<'_>, label: &str) -> Result<Parsed, RequestE
 }
 
 /// See the module's doc.
-fn parse_array(element: &ColumnType, texts: &[&str]) -> Parsed {
+fn parse_array(element: &ColumnType, texts: &[&str], origin: &Origin) -> Parsed {
     if let [text] = texts {
         if text.is_empty() {
             return Parsed::Value(Value::Array(Arc::from([])));
@@ -303,6 +310,12 @@ fn parse_array(element: &ColumnType, texts: &[&str]) -> Parsed {
             return Parsed::Ask((*text).to_string());
         }
         let whole = matches!(element.class, None | Some(KeyClass::Text | KeyClass::BpChar | KeyClass::Enum { .. }));
+        if !whole && text.starts_with('[') {
+            return Parsed::Invalid(match origin {
+                Origin::Query(name) => format!("a list is written {name}=1,2 or {name}=1&{name}=2 or {name}={{1,2}}"),
+                _ => "a list is written 1,2 or {1,2}".to_string(),
+            });
+        }
         if !whole {
             return parse_elements(element, &text.split(',').collect::<Vec<_>>());
         }

@@ -150,6 +150,22 @@ impl PostgresSource {
         publication::ensure(&Pool::new(Arc::new(config.address()?), 1), &config.publication, tables).await
     }
 
+    /// How Postgres reads texts of types (names as [`Source::canonical`] takes them): for each its text, or why not.
+    pub async fn read_texts(
+        config: &SourceConfig,
+        texts: impl IntoIterator<Item = (&str, &str)>,
+    ) -> Result<Vec<Result<String, String>>, SourceError> {
+        let pool = Pool::new(Arc::new(config.address()?), 1);
+        let mut read = Vec::new();
+        for (ty, text) in texts {
+            read.push(match question::canonical(&pool, ty, text).await {
+                Err(SourceError::Definite(error)) => Err(error.to_string()),
+                told => told?,
+            });
+        }
+        Ok(read)
+    }
+
     /// Starts streaming, now and after every failure, until `stop`. Only an unreadable address is an error here.
     pub fn spawn(
         config: SourceConfig,

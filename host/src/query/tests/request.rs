@@ -99,6 +99,8 @@ fn requests_are_bound() {
         ("/places?ids=", "{}", "places#3 [[] - - - - 20]"),
         ("/places?ids=1,x", "{}", "invalid_parameter $ids: expected a whole number"),
         ("/places?ids=1,2,3,4", "{}", "invalid_parameter $ids: expected at most 3 elements"),
+        ("/places?ids=[1,2]", "{}", "invalid_parameter $ids: a list is written ids=1,2 or ids=1&ids=2 or ids={1,2}"),
+        ("/places?tags=[a]", "{}", "places#3 [- [\"[a]\"] - - - 20]"),
         ("/places?ids={1,2}", "{}", "ask {1,2}::int8[]"),
         ("/places?ids=0x1&ids=2", "{}", "ask {\"0x1\",\"2\"}::int8[]"),
         ("/places?tags=a,b", "{}", "places#3 [- [\"a,b\"] - - - 20]"),
@@ -133,4 +135,35 @@ fn answers_of_postgres_are_checked_too() {
     let many = Value::parse_json("[1,2,3,4]").expect("JSON");
     assert!(matches!(ask("{1,2,3,4}").finish(vec![many]), Err(RequestError::InvalidParameter { .. })));
     assert!(ask("{1,2}").questions()[0].refused().to_string().contains("$ids"));
+}
+
+#[test]
+fn what_postgres_refuses_of_the_file_is_no_fault_of_the_request() {
+    let text = "database: x
+queries:
+  a:
+    route: /a
+    params: { before: { type: timestamptz, default: someday } }
+    from: places
+    where: { created_at: { gt: never, lt: $before } }
+  b: { route: /b, from: places, where: { created_at: { gt: 2020-01-01T00:00:00Z } } }
+";
+    let compiled = compiled(text);
+    let claims = Value::parse_json("{}").expect("JSON");
+    let ask = |pairs: &[(String, String)]| match compiled.routes.bind("/a", pairs, &claims) {
+        Ok(Binding::Ask(pending)) => pending.questions().iter().map(|asked| asked.refused()).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ask(&[]), [RequestError::Broken("a".into()), RequestError::Broken("a".into())]);
+    let given = ask(&[("before".into(), "soon".into())]);
+    assert!(matches!(given[1], RequestError::InvalidParameter { .. }), "{given:?}");
+
+    let told: Vec<String> = compiled.unread().iter().map(|text| text.refused("no").to_string()).collect();
+    assert_eq!(
+        told,
+        [
+            "7:32: queries.a: \"never\" is not a value of type timestamptz: no",
+            "5:53: queries.a: \"someday\" is not a value of type timestamptz: no",
+        ]
+    );
 }

@@ -72,8 +72,16 @@ pub(super) async fn connect(address: &Address) -> Result<Client, SourceError> {
     let limit = address.connect_timeout * u32::try_from(address.hosts.len()).unwrap_or(1) + NOTICE;
     match timeout(limit, attempt).await {
         Ok(Ok(client)) => Ok(client?),
-        Ok(Err(error)) => Err(SourceError::from_sql(&error)),
+        Ok(Err(error)) => Err(placed(SourceError::from_sql(&error), &address.to_string())),
         Err(_) => Err(SourceError::transient(format!("{address} does not answer"))),
+    }
+}
+
+/// Says of which server an error is, which the system's words for it ("connection refused") do not.
+fn placed(error: SourceError, server: &str) -> SourceError {
+    match error {
+        SourceError::Transient(text) => SourceError::Transient(format!("{server}: {text}")),
+        error => error,
     }
 }
 
@@ -160,21 +168,20 @@ fn only_name(message: &str) -> Option<String> {
 }
 
 async fn open(address: &Address, host: &Host, config: ReplicationConfig) -> Result<ReplicationClient, SourceError> {
-    let wire = |error| SourceError::from_replication(&error);
+    let server = format!("{}:{}", host.name, host.port);
+    let wire = |error| placed(SourceError::from_replication(&error), &server);
     let mut client = ReplicationClient::connect_gated(config).await.map_err(wire)?;
     // The first answer also tells that connecting and logging in went well.
     let asked = client.simple_query("SELECT pg_catalog.pg_is_in_recovery()");
     let Ok(asked) = timeout(address.connect_timeout + NOTICE, asked).await else {
         client.abort();
-        return Err(SourceError::transient(format!("{}:{} does not answer", host.name, host.port)));
+        return Err(SourceError::transient(format!("{server} does not answer")));
     };
     let rows =
         asked.map_err(|error| login_error(address, SourceError::from_replication(&error), &error.to_string()))?;
     match rows.first().and_then(|row| row.first()).and_then(Option::as_deref) {
         Some(b"f") => Ok(client),
-        Some(b"t") => {
-            Err(SourceError::transient(format!("{}:{} is in recovery: a primary is needed", host.name, host.port)))
-        }
+        Some(b"t") => Err(SourceError::transient(format!("{server} is in recovery: a primary is needed"))),
         _ => Err(DefiniteError::Pooler("it did not answer as PostgreSQL does".into()).into()),
     }
 }

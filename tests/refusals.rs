@@ -1,6 +1,6 @@
 //! What cannot be served is refused by name, with the remedy, by `sangre check` and by `sangre serve`.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::support::postgres::{self, Cluster};
@@ -145,6 +145,29 @@ async fn missing_rights_are_named_with_the_remedy() -> Result<()> {
     assert!(text.to_lowercase().contains("replication"), "{text}");
 
     sql.batch_execute(&format!("alter role {role} replication")).await?;
+    refused(&config(&url, world::queries()), &["CREATE PUBLICATION", &role, "the database's owner has to"]).await?;
+    sql.batch_execute(&format!(
+        "revoke select on all tables in schema public from {role}; grant select (id) on users to {role}"
+    ))
+    .await?;
+    let users = json!({ "route": "/q", "from": "users", "select": ["id", "name"] });
+    let places = json!({ "route": "/p", "from": "places" });
+    let settings = config(&url, json!({ "q": users, "p": places }));
+    let grants =
+        [format!("GRANT SELECT (name) ON public.users TO {role}"), format!("GRANT SELECT ON public.places TO {role}")];
+    refused(&settings, &[&grants[0], &grants[1]]).await?;
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("sangre.yaml"), settings.to_string())?;
+    let (_, script) = crate::support::server::run(&["check", "-c", "sangre.yaml", "--sql"], folder.path()).await?;
+    for grant in &grants {
+        assert!(script.contains(&format!("{grant};\n")), "{script}");
+    }
+    let publication = script.lines().find(|line| line.starts_with("CREATE PUBLICATION")).context("it is missing")?;
+    sql.batch_execute(&format!("{}; {}; {publication}", grants[0], grants[1])).await?;
+    let (status, text) = crate::support::server::run(&["check", "-c", "sangre.yaml", "--sql"], folder.path()).await?;
+    assert!(status.success() && text.contains("-- nothing has to be run"), "{text}");
+    sql.batch_execute(&format!("drop publication sangre; grant select on all tables in schema public to {role}"))
+        .await?;
     let (status, text) = verdict("serve", &config(&url, world::queries())).await?;
     assert_eq!(status.code(), Some(1), "{text}");
     assert!(text.to_lowercase().contains("publication"), "{text}");
@@ -170,5 +193,23 @@ async fn mistakes_in_the_file_have_a_place() -> Result<()> {
             }
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_postgres_cannot_read_has_a_place() -> Result<()> {
+    let (database, sql) = world::create(postgres::shared()).await?;
+    sql.batch_execute("create table people (id int4 primary key, born date)").await?;
+    let query = json!({ "route": "/q", "from": "people", "where": { "born": "2020-13-45" } });
+    let settings = config(&database.url, json!({ "q": query }));
+    refused(&settings, &["sangre.yaml:", "queries.q", "\"2020-13-45\" is not a value of type date"]).await?;
+    let server = Server::start(&settings).await?;
+    let broken = server.get("/q").await?;
+    assert_eq!((broken.status, broken.code().as_str()), (503, "query_broken"));
+    server.stop().await?;
+
+    let (status, text) = verdict("check", &config("postgres://me@127.0.0.1:1/db", json!({}))).await?;
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert!(text.contains("127.0.0.1:1"), "{text}");
     Ok(())
 }

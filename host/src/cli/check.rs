@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::config::{Database, NodeSource, Settings};
-use crate::data::Catalogue;
 use crate::dataflow::plan::{NodeId, Plan};
 use crate::driver::kind_of;
 use crate::query::tree::{Kind, Tree};
@@ -85,8 +84,11 @@ pub async fn run(config: &Path, sql: bool) -> anyhow::Result<ExitCode> {
     let compiled = compile(&settings.definitions(), &catalogue);
     let mut report = Report::new(&settings, &compiled);
     report.problems.extend(check_texts(&settings, &source, &compiled).await?);
+    let owed = PostgresSource::owed(&source, &compiled.plan.tables).await?;
+    report.problems.extend(owed.problems.iter().map(|problem| format!("{}: {problem}", settings.file)));
     if sql {
-        print_sql(&settings, &catalogue, &source, &compiled.plan).await?;
+        let identities = replica_identities(&settings.definitions(), &catalogue);
+        std::io::stdout().write_all(statements(&identities, &owed.statements).as_bytes())?;
     } else {
         report.problems.extend(check_nodes(&settings, &compiled.plan).await?);
         std::io::stdout().write_all(report.queries.as_bytes())?;
@@ -107,22 +109,16 @@ fn source_config(database: &Database) -> SourceConfig {
     }
 }
 
-async fn print_sql(
-    settings: &Settings,
-    catalogue: &Catalogue,
-    source: &SourceConfig,
-    plan: &Plan,
-) -> anyhow::Result<()> {
-    let identities = replica_identities(&settings.definitions(), catalogue);
-    let publication = PostgresSource::publication_sql(source, &plan.tables).await?;
-    let mut out = std::io::stdout().lock();
-    for statement in identities.iter().chain(&publication) {
-        writeln!(out, "{statement};")?;
-    }
+/// What the database's owner must run, as a script.
+fn statements(identities: &[String], owed: &[String]) -> String {
+    let mut script: String = identities.iter().chain(owed).map(|statement| format!("{statement};\n")).collect();
     if !identities.is_empty() {
-        writeln!(out, "-- then `sangre check --sql` again: the tables above are not in the publication yet")?;
+        script += "-- then `sangre check --sql` again: the tables above are not in the publication yet\n";
     }
-    Ok(())
+    if script.is_empty() {
+        script += "-- nothing has to be run\n";
+    }
+    script
 }
 
 /// Literals and defaults that Postgres refuses, a line each.
@@ -228,6 +224,12 @@ fn plain(tree: &Tree) -> String {
 mod tests {
     use super::*;
     use crate::query::test_catalogue;
+
+    #[test]
+    fn a_script_says_so_where_nothing_has_to_be_run() {
+        assert_eq!(statements(&[], &[]), "-- nothing has to be run\n");
+        assert_eq!(statements(&[], &["GRANT SELECT ON public.a TO b".into()]), "GRANT SELECT ON public.a TO b;\n");
+    }
 
     #[test]
     fn the_report_has_types_warnings_and_problems() {

@@ -66,6 +66,8 @@ pub enum DefiniteError {
         "row-level security would hide rows of the tables in use from role \"{role}\": run ALTER ROLE {quoted} BYPASSRLS"
     )]
     RowSecurity { role: String, quoted: String },
+    #[error("role \"{role}\" may not {what}: run {sql}")]
+    CannotSelect { role: String, what: String, sql: String },
     #[error("role \"{role}\" may not read what is needed ({message}): run GRANT SELECT on the tables in use")]
     CannotRead { role: String, message: String },
     #[error("Sangre's role lacks a right: {0}")]

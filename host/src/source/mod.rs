@@ -27,6 +27,7 @@ mod connection;
 pub mod decode;
 mod error;
 mod event;
+mod owed;
 pub mod pgoutput;
 mod publication;
 mod question;
@@ -45,6 +46,7 @@ use stream::{Shared, Stream};
 
 pub use error::{DefiniteError, SourceError};
 pub use event::{SourceEvent, SourceEvents, SourceSender, Started, channel};
+pub use owed::Owed;
 pub use question::XidStatus;
 pub use tls::install_provider;
 
@@ -140,9 +142,9 @@ impl PostgresSource {
         Ok(catalogue)
     }
 
-    /// The statements still missing until the publication has these tables; what `sangre check --sql` prints.
-    pub async fn publication_sql(config: &SourceConfig, tables: &[Table]) -> Result<Vec<String>, SourceError> {
-        publication::missing(&Pool::new(Arc::new(config.address()?), 1), &config.publication, tables).await
+    /// What has to be run before these tables can be served; what `sangre check` tells and `--sql` prints.
+    pub async fn owed(config: &SourceConfig, tables: &[Table]) -> Result<Owed, SourceError> {
+        owed::owed(&Pool::new(Arc::new(config.address()?), 1), &config.publication, tables).await
     }
 
     /// Makes the publication contain these tables, or says what somebody else has to run.

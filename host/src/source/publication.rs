@@ -25,13 +25,19 @@ struct Found {
     partial: Vec<u32>,
 }
 
+/// What a publication lacks.
+pub(super) struct Lacking {
+    /// The statement that adds it.
+    pub sql: String,
+    /// Oids of the tables it adds; who runs it must own them.
+    pub tables: Vec<u32>,
+    /// Whether the publication is there.
+    pub exists: bool,
+}
+
 /// Makes the publication contain the tables, or says what somebody else must run.
 pub(super) async fn ensure(pool: &Arc<Pool>, publication: &str, tables: &[Table]) -> Result<(), SourceError> {
-    let statements = missing(pool, publication, tables).await?;
-    if statements.is_empty() {
-        return Ok(());
-    }
-    let sql = statements.join("; ");
+    let Some(Lacking { sql, .. }) = lacking(pool, publication, tables).await? else { return Ok(()) };
     match pool.transaction("BEGIN READ WRITE", &sql).await {
         Ok(_) => {}
         Err(SourceError::Definite(DefiniteError::Forbidden(_))) => {
@@ -40,16 +46,20 @@ pub(super) async fn ensure(pool: &Arc<Pool>, publication: &str, tables: &[Table]
             return Err(DefiniteError::CannotPublish { role, sql }.into());
         }
         // Two servers that start together both add the same table, and one of them fails.
-        Err(error) => return if missing(pool, publication, tables).await?.is_empty() { Ok(()) } else { Err(error) },
+        Err(error) => return if lacking(pool, publication, tables).await?.is_none() { Ok(()) } else { Err(error) },
     }
-    if missing(pool, publication, tables).await?.is_empty() {
+    if lacking(pool, publication, tables).await?.is_none() {
         return Ok(());
     }
     Err(SourceError::transient(format!("publication \"{publication}\" is being changed by somebody else")))
 }
 
-/// The statements that add what is missing, in order; errors for what cannot be mended by adding.
-pub(super) async fn missing(pool: &Arc<Pool>, publication: &str, tables: &[Table]) -> Result<Vec<String>, SourceError> {
+/// What is missing; errors for what cannot be mended by adding.
+pub(super) async fn lacking(
+    pool: &Arc<Pool>,
+    publication: &str,
+    tables: &[Table],
+) -> Result<Option<Lacking>, SourceError> {
     let catalogue = &super::catalogue::load(pool).await?;
     let mut wanted: Vec<&CatalogueTable> = Vec::new();
     for table in tables {
@@ -65,9 +75,8 @@ pub(super) async fn missing(pool: &Arc<Pool>, publication: &str, tables: &[Table
         names.collect::<Vec<_>>().join(", ")
     };
     let Some(found) = read(pool, catalogue, publication).await? else {
-        let tables = list(&wanted);
-        let of = if tables.is_empty() { String::new() } else { format!(" FOR TABLE {tables}") };
-        return Ok(vec![format!("CREATE PUBLICATION {name}{of}")]);
+        let of = if wanted.is_empty() { String::new() } else { format!(" FOR TABLE {}", list(&wanted)) };
+        return Ok(Some(lacks(format!("CREATE PUBLICATION {name}{of}"), &wanted, false)));
     };
     let fault = |fault: &str, remedy: String| {
         SourceError::from(DefiniteError::Publication { publication: publication.into(), fault: fault.into(), remedy })
@@ -96,9 +105,13 @@ pub(super) async fn missing(pool: &Arc<Pool>, publication: &str, tables: &[Table
     }
     missing.dedup_by_key(|table| table.oid);
     if missing.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    Ok(vec![format!("ALTER PUBLICATION {name} ADD TABLE {}", list(&missing))])
+    Ok(Some(lacks(format!("ALTER PUBLICATION {name} ADD TABLE {}", list(&missing)), &missing, true)))
+}
+
+fn lacks(sql: String, tables: &[&CatalogueTable], exists: bool) -> Lacking {
+    Lacking { sql, tables: tables.iter().map(|table| table.oid).collect(), exists }
 }
 
 /// The table, its leaves, and the partitioned table above it: a filter on any of them leaves out rows.

@@ -486,8 +486,8 @@ impl Following<'_> {
             }
         };
         // A table that left the publication and came back may have missed commits: only a new slot is certain.
-        let rest = publication::missing(&self.stream.control, &publication, &tables).await?;
-        if !rest.is_empty() {
+        let rest = publication::lacking(&self.stream.control, &publication, &tables).await?;
+        if rest.is_some() {
             return Err(SourceError::transient(format!("publication \"{publication}\" no longer has all tables")));
         }
         let changed = self.place.binding.changed(&newer);

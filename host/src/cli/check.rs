@@ -42,6 +42,8 @@ impl Report {
         }
         let mut warnings: Vec<_> = compiled.warnings.iter().collect();
         warnings.sort_by_key(|warning| warning.place);
+        // A table's rules are part of every query that uses it.
+        warnings.dedup();
         let line = |warning: &&Warning| {
             let (line, column) = (warning.place.line, warning.place.column);
             format!("{}:{line}:{column}: warning: {}: {}", settings.file, warning.path, warning.message)

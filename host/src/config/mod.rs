@@ -19,7 +19,7 @@ use crate::query::Definitions;
 use crate::query::fields::{Fields, Keys, members};
 use crate::query::problem::{Path, Problem, Problems};
 use crate::query::syntax::{Query, TableRule, read_condition, read_query};
-use crate::query::tree::{Name, Tree};
+use crate::query::tree::{Name, PARSE_STACK, Tree};
 
 /// Keys of the file.
 pub const FILE: Keys = Keys {
@@ -96,7 +96,7 @@ impl Settings {
         env: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Settings, ConfigError> {
         let mut problems = Problems::default();
-        let settings = match Tree::parse(text) {
+        let settings = match parse_tree(text) {
             Ok(mut tree) => {
                 tree.expand(env, &Path::default(), &mut problems);
                 read_file(&tree, file, dir, &mut problems)
@@ -111,6 +111,18 @@ impl Settings {
             _ => Err(ConfigError::Invalid { file: file.into(), problems: problems.0 }),
         }
     }
+}
+
+/// Reads the text on a thread whose stack is deep enough for whatever the text nests.
+fn parse_tree(text: &str) -> Result<Tree, Problems> {
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(PARSE_STACK);
+        let told = reader.spawn_scoped(scope, || Tree::parse(text)).map(|reader| reader.join());
+        told.map_or_else(
+            |error| Err(Problems::one(format!("cannot start a thread to read the file: {error}"))),
+            |tree| tree.unwrap_or_else(|_| Err(Problems::one("the file's reader failed"))),
+        )
+    })
 }
 
 fn read_file(tree: &Tree, file: &str, dir: &FilePath, problems: &mut Problems) -> Option<Settings> {

@@ -1,5 +1,6 @@
 //! The server's own settings: database, addresses, origins, limits.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::quantity::parse_bytes;
@@ -29,7 +30,7 @@ pub const LIMITS: Keys = Keys {
 };
 
 /// How to reach Postgres.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Database {
     /// For upqueries; may be a pooler.
     pub url: String,
@@ -39,6 +40,15 @@ pub struct Database {
     pub slot: Slot,
     /// How many connections upqueries may use.
     pub connections: usize,
+}
+
+/// Without the addresses: they hold passwords.
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Database");
+        shown.field("publication", &self.publication).field("slot", &self.slot).field("connections", &self.connections);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// What kind of replication slot is used.

@@ -39,7 +39,7 @@ fn nodes_have_sources_and_limits() {
     assert_eq!(nodes[1].source, NodeSource::Component("/b.wasm".into()));
     assert_eq!((nodes[1].deadline_ms, nodes[1].memory_bytes), (1000, 1 << 30));
     let on_error: Vec<_> = nodes.iter().map(|node| node.on_error).collect();
-    use crate::dataflow::plan::OnError;
+    use crate::query::OnError;
     assert_eq!(on_error, [OnError::Skip, OnError::Hold, OnError::Null]);
 }
 
@@ -121,4 +121,10 @@ fn what_is_wrong_in_a_query_is_said() {
         let faults = faults(&format!("{HEAD}queries: {{ q: {{ route: \"{route}\", from: t }} }}\n"));
         assert!(faults.contains(expect), "{route}: {faults}");
     }
+}
+
+#[test]
+fn passwords_are_not_shown() {
+    let shown = format!("{:?}", settings("database: postgres://me:secret@host/db"));
+    assert!(!shown.contains("secret"), "{shown}");
 }

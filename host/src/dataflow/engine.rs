@@ -148,10 +148,15 @@ impl Engine {
     /// An engine at the start of a stream: `origin` is the slot's snapshot, `position` where it begins. `memo_key` keys
     /// the hashes of guests' inputs.
     pub fn new(plan: Arc<Plan>, origin: Snapshot, position: Lsn, list_limit: usize, memo_key: [u8; 16]) -> Self {
+        let memo = Memo::new(memo_key);
+        Engine { memo, ..Engine::with_log(plan, Log::new(origin, LOG_KEEPS), position, list_limit) }
+    }
+
+    fn with_log(plan: Arc<Plan>, log: Log, position: Lsn, list_limit: usize) -> Self {
         Engine {
             shapes: Shapes::new(&plan),
             heights: Heights::new(&plan),
-            memo: Memo::new(memo_key),
+            memo: Memo::new([0; 16]),
             versions: Arc::new(Versions(vec![None; plan.nodes.len()])),
             tables: Tables::new(plan.clone()),
             elements: SlotMap::with_key(),
@@ -160,7 +165,7 @@ impl Engine {
             list_index: plan.lists.iter().map(|_| FxHashMap::default()).collect(),
             documents: SlotMap::with_key(),
             document_index: FxHashMap::default(),
-            log: Log::new(origin, LOG_KEEPS),
+            log,
             stages: BTreeMap::new(),
             next_stage: 0,
             position,
@@ -174,6 +179,14 @@ impl Engine {
             effects: Effects::default(),
             plan,
         }
+    }
+
+    /// An engine for another plan of the same tables, in the same stream at the same position. Its documents are to be
+    /// opened anew.
+    pub fn replanned(self, plan: Arc<Plan>) -> Engine {
+        assert_eq!(plan.tables, self.plan.tables, "table ids in the log mean the same");
+        let (log, memo, next_stage) = (self.log, self.memo, self.next_stage);
+        Engine { memo, next_stage, ..Engine::with_log(plan, log, self.position, self.list_limit) }
     }
 
     /// The position whose prefix of commits the cells show.

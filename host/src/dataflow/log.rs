@@ -57,11 +57,6 @@ impl Log {
         self.first + self.commits.len() as u64
     }
 
-    /// How many changed rows it holds.
-    pub(super) fn size(&self) -> usize {
-        self.size
-    }
-
     /// Drops what neither its size nor an open stage (`needed`: the number of the first commit one needs) keeps.
     pub(super) fn trim(&mut self, needed: Option<u64>) {
         while self.size > self.keep && needed.is_none_or(|needed| self.first < needed) {

@@ -22,9 +22,11 @@
 
 mod cells;
 mod closure;
+mod element_cell;
 mod engine;
 mod evaluate;
 pub mod guest;
+mod list_cell;
 mod log;
 mod memo;
 pub mod plan;

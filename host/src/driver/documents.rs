@@ -39,8 +39,8 @@ pub(super) struct Opened {
     pub news: broadcast::Receiver<News>,
     /// The newest state, if there is one yet.
     pub newest: Option<Arc<Emission>>,
-    /// The newest state may not include the commits up to the position; followed by news that does.
-    pub waits: bool,
+    /// The follower must begin with a state that includes this position; the newest does not yet. News says when.
+    pub waits_for: Option<Lsn>,
     /// The state the client holds, if that is certain.
     pub base: Option<(Revision, Value)>,
     pub held: bool,
@@ -143,11 +143,12 @@ impl Document {
         }
     }
 
-    /// What a new follower starts from; `settled` and `blocked` as the engine says.
+    /// What a new follower starts from. `waits_for`: a position that its first state must include and the newest does not;
+    /// `blocked` as the engine says.
     pub(super) fn open(
         &mut self,
         resume: Option<Revision>,
-        settled: bool,
+        waits_for: Option<Lsn>,
         blocked: Option<Blocked>,
     ) -> Result<Opened, Problem> {
         match blocked {
@@ -160,7 +161,8 @@ impl Document {
         Ok(Opened {
             news: self.news.subscribe(),
             newest: self.newest.clone(),
-            waits: !settled && blocked != Some(Blocked::Held),
+            // What a node holds will not come soon.
+            waits_for: waits_for.filter(|_| blocked != Some(Blocked::Held)),
             base,
             held: blocked == Some(Blocked::Held),
         })

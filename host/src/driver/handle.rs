@@ -25,6 +25,9 @@ pub struct Ask {
     pub claims: Value,
     /// The revision the client holds, unverified text.
     pub resume: Option<String>,
+    /// The first update must include every commit that the engine knows: the client waited for one ([`Documents::after`]).
+    /// Without it a document that waits for a node begins with its last state.
+    pub newest: bool,
 }
 
 /// The claims of a client that nobody vouches for.

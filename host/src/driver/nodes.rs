@@ -10,6 +10,9 @@ use crate::dataflow::guest::{GuestCall, NodeVersion};
 use crate::dataflow::plan::{NodeCall, NodeId, Plan, Shape, Step};
 use crate::wasm::{HostSettings, NodeError, NodeEvent, NodeHost, NodeKind, NodeSpec};
 
+/// Calls of one version of a node.
+type Batch = ((NodeId, NodeVersion), Vec<Arc<GuestCall>>);
+
 /// See the module.
 pub(super) struct Nodes {
     host: Option<NodeHost>,
@@ -75,7 +78,7 @@ impl Nodes {
         &self,
         calls: Vec<Arc<GuestCall>>,
     ) -> Vec<impl Future<Output = Vec<Arc<GuestCall>>> + Send + use<>> {
-        let mut batches: Vec<((NodeId, NodeVersion), Vec<Arc<GuestCall>>)> = Vec::new();
+        let mut batches: Vec<Batch> = Vec::new();
         for call in calls {
             let of = (call.node, call.version);
             match batches.iter_mut().find(|(other, _)| *other == of) {
@@ -84,7 +87,7 @@ impl Nodes {
             }
         }
         let Some(host) = &self.host else { return Vec::new() };
-        let ask = |((node, version), calls): (_, Vec<Arc<GuestCall>>)| {
+        let ask = |((node, version), calls): Batch| {
             let answered = host.evaluate(node, version, calls.clone());
             async move {
                 answered.await;

@@ -25,7 +25,14 @@ const PATIENCE: Duration = Duration::from_millis(30);
 /// What the writer is asked.
 pub(super) enum Command {
     /// Follow a document. `generation` says which plan `bound` belongs to.
-    Open { bound: Bound, generation: u64, resume: Option<Revision>, reply: oneshot::Sender<Result<Opened, Refused>> },
+    Open {
+        bound: Bound,
+        generation: u64,
+        resume: Option<Revision>,
+        /// See [`Ask::newest`].
+        newest: bool,
+        reply: oneshot::Sender<Result<Opened, Refused>>,
+    },
     /// Load a node's file anew.
     Reload { node: usize },
     /// Serve these queries in place of those before.
@@ -145,7 +152,8 @@ impl Handle {
             let serving = self.shared.serving().ok_or_else(|| self.shared.unavailable())?;
             let bound = bind(&serving, &ask).await?;
             let (reply, opened) = oneshot::channel();
-            let command = Command::Open { bound, generation: serving.generation, resume, reply };
+            let (generation, newest) = (serving.generation, ask.newest);
+            let command = Command::Open { bound, generation, resume, newest, reply };
             let gone = || problem(Code::ShuttingDown, "the server is shutting down");
             self.shared.commands.send(command).await.map_err(|_| gone())?;
             match opened.await.map_err(|_| gone())? {

@@ -36,7 +36,7 @@ impl Follower {
 
     async fn advance(&mut self) -> Result<Event, Problem> {
         if !self.started
-            && !self.opened.waits
+            && self.opened.waits_for.is_none()
             && let Some(newest) = self.opened.newest.take()
         {
             return self.first(&newest);
@@ -73,6 +73,11 @@ impl Follower {
     fn take(&mut self, news: Result<News, broadcast::error::RecvError>) -> Result<Option<Event>, Problem> {
         match news {
             Ok(News::Emission(emission)) if self.started => Ok(self.next_step(&emission)),
+            // The state that a node was awaited for, older than what the client waits for: more follows.
+            Ok(News::Emission(emission)) if self.opened.waits_for > Some(emission.revision().lsn()) => {
+                self.opened.newest = Some(emission);
+                Ok(None)
+            }
             Ok(News::Emission(emission)) => self.first(&emission).map(Some),
             Ok(News::Held(held)) => {
                 self.opened.held = held;

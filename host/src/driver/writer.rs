@@ -17,7 +17,7 @@ use super::setup::{self, Pauses};
 use super::{DriverError, Options};
 use crate::data::{Answer, Change, Commit, Upquery, UpqueryError, Xid};
 use crate::dataflow::guest::GuestCall;
-use crate::dataflow::plan::{DocumentId, Plan};
+use crate::dataflow::plan::{DocumentId, NodeId, Plan};
 use crate::dataflow::{Effects, Engine};
 use crate::query::{Bound, Compiled, Routes};
 use crate::revision::Revision;
@@ -25,6 +25,9 @@ use crate::source::{Source, SourceEvent, SourceEvents, Started};
 
 /// How often what time alone decides is looked at.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How often documents that nobody follows are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// An answer whose snapshot came too early is asked for again after this long.
 const AGAIN: Duration = Duration::from_millis(2);
@@ -52,16 +55,20 @@ pub(super) struct Writer {
     chores: JoinSet<Chore>,
     provoking: bool,
     planning: bool,
+    /// The plan to go on with when the source streams its tables.
+    next: Option<(Arc<Plan>, Arc<Routes>)>,
     /// What is to be planned when the planning under way is done.
     plan_next: Option<Why>,
-    /// Ticks since the position moved while an answer waited for it.
+    /// At the last tick an answer waited for a position.
     stalled: bool,
+    /// When documents were last swept.
+    swept: Instant,
 }
 
 /// Something that took its time.
 enum Chore {
     Provoked,
-    Planned(Why, Result<Compiled, DriverError>),
+    Planned(Why, Box<Result<Compiled, DriverError>>),
 }
 
 /// Why queries are resolved anew.
@@ -98,8 +105,10 @@ impl Writer {
             chores: JoinSet::new(),
             provoking: false,
             planning: false,
+            next: None,
             plan_next: None,
             stalled: false,
+            swept: Instant::now(),
         }
     }
 
@@ -184,20 +193,29 @@ impl Writer {
 
     /// A stream begins: what was known is asked for anew.
     fn started(&mut self, started: Started) {
-        if *started.tables != self.plan.tables {
+        match self.next.take_if(|(plan, _)| plan.tables == *started.tables) {
+            Some((plan, routes)) => {
+                (self.plan, self.routes) = (plan, routes);
+                self.generation += 1;
+                self.engine = None;
+            }
             // Of tables that were replaced meanwhile: another beginning follows.
-            return;
+            None if *started.tables != self.plan.tables => return,
+            None => {}
         }
         self.transaction = None;
         self.upqueries.abort_all();
         tracing::info!("streaming from {} on", started.position);
-        self.origin = Origin { system: started.system.clone(), timeline: started.timeline };
+        self.origin = Origin { system: started.system, timeline: started.timeline };
         for document in self.live.by_key.values_mut() {
             document.forget_identity();
         }
         let effects = match &mut self.engine {
-            Some(engine) => engine.reset(started.snapshot.clone(), started.position),
-            None => self.new_engine(&started),
+            Some(engine) => engine.reset(started.snapshot, started.position),
+            None => {
+                let (plan, limit) = (self.plan.clone(), self.options.list_elements);
+                self.new_engine(Engine::new(plan, started.snapshot, started.position, limit, random()))
+            }
         };
         self.perform(effects);
         self.serve();
@@ -210,17 +228,10 @@ impl Writer {
         *self.shared.serving.write().expect("nothing panics under it") = Some(serving);
     }
 
-    fn new_engine(&mut self, started: &Started) -> Effects {
-        let mut engine = Engine::new(
-            self.plan.clone(),
-            started.snapshot.clone(),
-            started.position,
-            self.options.list_elements,
-            random(),
-        );
+    /// Goes on with this engine, which has no documents yet.
+    fn new_engine(&mut self, mut engine: Engine) -> Effects {
         for (index, version) in self.nodes.versions.iter().enumerate() {
-            let node = crate::dataflow::plan::NodeId(index as u32);
-            engine.node_changed(node, *version, 0);
+            engine.node_changed(NodeId(index as u32), *version, 0);
         }
         self.engine = Some(engine);
         self.move_documents()
@@ -308,9 +319,9 @@ impl Writer {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Open { bound, generation, resume, reply } => {
+            Command::Open { bound, generation, resume, newest, reply } => {
                 // Whoever asked may have gone.
-                let _ = reply.send(self.open(bound, generation, resume));
+                let _ = reply.send(self.open(bound, generation, resume, newest));
             }
             Command::Reload { node } => self.nodes.reload(node),
             Command::Replace { queries, tables } => {
@@ -320,7 +331,13 @@ impl Writer {
         }
     }
 
-    fn open(&mut self, bound: Bound, generation: u64, resume: Option<Revision>) -> Result<Opened, Refused> {
+    fn open(
+        &mut self,
+        bound: Bound,
+        generation: u64,
+        resume: Option<Revision>,
+        newest: bool,
+    ) -> Result<Opened, Refused> {
         if generation != self.generation {
             return Err(Refused::OldPlan);
         }
@@ -343,14 +360,15 @@ impl Writer {
             }
         };
         let engine = self.engine.as_ref().expect("it was there above");
-        let (settled, blocked) = (engine.is_settled(key), engine.blocked(key));
+        let (settled, blocked, position) = (engine.is_settled(key), engine.blocked(key), engine.position());
         let document = self.live.by_key.get_mut(&key).expect("it was found or made above");
         let away = self.shared.status.borrow().code == Some(Code::DatabaseUnreachable);
         if away && !document.has_state() {
             return Err(Refused::Problem(self.shared.unavailable()));
         }
         // While the database is away nothing newer will come.
-        document.open(resume, settled || away, blocked).map_err(Refused::Problem)
+        let waits_for = (newest && !settled && !away).then_some(position);
+        document.open(resume, waits_for, blocked).map_err(Refused::Problem)
     }
 
     /// There are as many documents as there may be: those nobody follows go first.
@@ -370,16 +388,24 @@ impl Writer {
 
     fn tick(&mut self) {
         let now = Instant::now();
-        let documents = self.live.by_key.iter_mut();
-        let abandoned: Vec<_> =
-            documents.filter_map(|(&key, document)| document.is_abandoned(now).then_some(key)).collect();
-        abandoned.into_iter().for_each(|key| self.close(key));
+        if now.duration_since(self.swept) >= SWEEP {
+            self.swept = now;
+            self.sweep(now);
+        }
         // The stream passes a position by itself, but for corner cases (a position at a page's beginning).
         let waits = self.engine.as_ref().is_some_and(Engine::waits_for_position);
         if waits && self.stalled {
             self.provoke();
         }
         self.stalled = waits;
+    }
+
+    /// Closes the documents that nobody has followed for long.
+    fn sweep(&mut self, now: Instant) {
+        let documents = self.live.by_key.iter_mut();
+        let abandoned: Vec<_> =
+            documents.filter_map(|(&key, document)| document.is_abandoned(now).then_some(key)).collect();
+        abandoned.into_iter().for_each(|key| self.close(key));
     }
 
     fn provoke(&mut self) {
@@ -407,7 +433,7 @@ impl Writer {
         let shared = self.shared.clone();
         self.chores.spawn(async move {
             let compiled = setup::plan(&options, &shared).await;
-            Chore::Planned(why, compiled)
+            Chore::Planned(why, Box::new(compiled))
         });
     }
 
@@ -416,7 +442,7 @@ impl Writer {
             Chore::Provoked => self.provoking = false,
             Chore::Planned(why, compiled) => {
                 self.planning = false;
-                self.planned(why, compiled)?;
+                self.planned(why, *compiled)?;
                 if let Some(why) = self.plan_next.take() {
                     self.plan_anew(why);
                 }
@@ -444,25 +470,29 @@ impl Writer {
         Ok(())
     }
 
-    /// Goes on with another plan as soon as the source streams its tables.
+    /// Goes on with another plan: at once if it needs no other tables, else as soon as the source streams them. Until then
+    /// the plan before is served.
     fn replace_plan(&mut self, compiled: Compiled) {
-        if compiled.plan == *self.plan {
-            // At most routes and names of parameters differ.
-            self.generation += 1;
-            self.routes = Arc::new(compiled.routes);
-            if self.engine.is_some() {
-                self.serve();
-            }
+        let (plan, routes) = (Arc::new(compiled.plan), Arc::new(compiled.routes));
+        if plan.tables != self.plan.tables {
+            self.source.replace_tables(Arc::new(plan.tables.clone()));
+            self.next = Some((plan, routes));
             return;
         }
-        *self.shared.serving.write().expect("nothing panics under it") = None;
-        self.shared.set_status(Some(Code::Starting), vec!["queries are resolved anew".into()]);
+        self.next = None;
         self.generation += 1;
-        self.plan = Arc::new(compiled.plan);
-        self.routes = Arc::new(compiled.routes);
-        self.engine = None;
-        self.upqueries.abort_all();
-        self.source.replace_tables(Arc::new(self.plan.tables.clone()));
+        self.routes = routes;
+        if *plan != *self.plan {
+            self.plan = plan.clone();
+            self.upqueries.abort_all();
+            if let Some(engine) = self.engine.take() {
+                let effects = self.new_engine(engine.replanned(plan));
+                self.perform(effects);
+            }
+        }
+        if self.engine.is_some() {
+            self.serve();
+        }
     }
 }
 

@@ -66,6 +66,11 @@ impl fmt::Display for Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
+    /// A mistake without a place.
+    pub fn one(message: impl Into<String>) -> Self {
+        Problems(vec![Problem { place: Place::default(), path: Path::default(), message: message.into() }])
+    }
+
     /// Records a mistake.
     pub fn push(&mut self, place: Place, path: &Path, message: impl Into<String>) {
         self.0.push(Problem { place, path: path.clone(), message: message.into() });

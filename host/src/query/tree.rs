@@ -61,8 +61,11 @@ impl Name {
 /// Deeper files are refused: sixteen levels of queries need less, and readers recurse.
 const MAX_DEPTH: usize = 120;
 
+/// What reading takes at most: a level of text costs some 50 KiB where serde's generic code is not optimised.
+pub const PARSE_STACK: usize = 16 << 20;
+
 impl Tree {
-    /// Reads YAML or JSON text.
+    /// Reads YAML or JSON text. Recurses into it: the caller has [`PARSE_STACK`] bytes of stack left.
     pub fn parse(text: &str) -> Result<Tree, Problems> {
         let options = serde_saphyr::options! {
             strict_booleans: true,
@@ -132,10 +135,9 @@ fn expanded(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, 
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         let (before, after) = (&rest[..at], &rest[at + 2..]);
-        if before.ends_with('$') {
+        if let Some(escaped) = before.strip_suffix('$') {
             // A literal that begins with `$$` keeps both: the reader of literals takes one away.
-            let keep = if out.is_empty() && before.len() == 1 { before } else { &before[..before.len() - 1] };
-            out.push_str(keep);
+            out.push_str(if out.is_empty() && escaped.is_empty() { before } else { escaped });
             out.push_str("${");
             rest = after;
             continue;

@@ -52,7 +52,8 @@ impl Told {
 
 impl Session {
     /// A session that is to follow `ask` once `after` is included, until `shutdown`.
-    pub fn new(documents: Arc<dyn Documents>, ask: Ask, after: Option<After>, shutdown: CancellationToken) -> Self {
+    pub fn new(documents: Arc<dyn Documents>, mut ask: Ask, after: Option<After>, shutdown: CancellationToken) -> Self {
+        ask.newest = after.is_some();
         let opening = async move {
             if let Some(after) = after {
                 documents.after(after).await?;

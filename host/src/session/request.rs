@@ -31,7 +31,7 @@ impl Request {
     /// Reads the raw path and query string of a URL.
     pub fn parse(path: &str, query: &str) -> Result<Self, Problem> {
         let mut request = Request {
-            ask: Ask { path: path.into(), query: vec![], claims: no_claims(), resume: None },
+            ask: Ask { path: path.into(), query: vec![], claims: no_claims(), resume: None, newest: false },
             after: None,
             format: Format::Patch,
         };

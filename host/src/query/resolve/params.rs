@@ -12,7 +12,7 @@ use crate::query::problem::{Path, Place, Problems, did_you_mean};
 use crate::query::request::parse_default;
 use crate::query::resolved::{Origin, ResolvedParam, Warning};
 use crate::query::syntax::{Param, ParamDecl, Route, Segment};
-use crate::query::tree::{Kind, Tree};
+use crate::query::tree::Kind;
 
 /// The parameters of one query.
 pub struct Params<'a> {

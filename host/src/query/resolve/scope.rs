@@ -30,6 +30,16 @@ pub enum Origin {
     Child(Vec<(Arc<str>, Arc<ColumnType>)>),
 }
 
+impl Origin {
+    /// The column it is.
+    pub fn column(&self) -> Option<usize> {
+        match self {
+            Origin::Column(column) => Some(*column),
+            Origin::Computed | Origin::Child(_) => None,
+        }
+    }
+}
+
 /// A name that was found.
 #[derive(Clone, Debug)]
 pub struct Found {

@@ -41,6 +41,9 @@ impl Resolver<'_> {
             Step::Filter(call) => ops.extend(self.call(scope, call, "filter", path).map(Op::Filter)),
             Step::Map { call, into } => {
                 let called = self.call(scope, call, "map", path);
+                if into.is_none() {
+                    self.warn_of_long_numbers(scope, call, called.as_ref(), path);
+                }
                 match into {
                     Some(into) => scope.set(into.as_str(), Origin::Computed),
                     None => (scope.replaced, scope.fields) = (true, Vec::new()),
@@ -67,6 +70,25 @@ impl Resolver<'_> {
             Step::OrderBy(order) => self.order_by(scope, order, ops, &path.then("order_by")),
             Step::Offset(count) => ops.extend(self.count(count, &path.then("offset")).map(Op::Offset)),
             Step::Limit(count) => ops.extend(self.count(count, &path.then("limit")).map(Op::Limit)),
+        }
+    }
+
+    /// An answer that replaces the element carries the numbers it was given, as the node's language holds them.
+    fn warn_of_long_numbers(&mut self, scope: &Scope, call: &syntax::Call, called: Option<&Call>, path: &Path) {
+        let table = self.table_at(scope.table);
+        let seen: Vec<usize> = match called.map(|called| &called.input) {
+            Some(Some(input)) => input.iter().filter_map(|(_, field)| column_of(field)).collect(),
+            _ => scope.fields.iter().filter_map(|(_, origin)| origin.column()).collect(),
+        };
+        let is_long = |column: &&usize| matches!(&*table.columns[**column].ty.sql, "int8" | "numeric");
+        if let Some(column) = seen.iter().find(is_long) {
+            let column = &table.columns[*column];
+            let message = format!(
+                "the answer replaces the element, and JavaScript rounds long values of \"{}\" ({}): write `into`, or an \
+                 `input` without it",
+                column.name, column.ty.sql
+            );
+            self.warn(call.node.place, path, message);
         }
     }
 
@@ -209,5 +231,12 @@ impl Resolver<'_> {
             (Arc::from(pick.title.as_str()), known.or_else(column).unwrap_or(Origin::Computed))
         });
         scope.fields = kept.collect();
+    }
+}
+
+fn column_of(field: &Field) -> Option<usize> {
+    match field {
+        Field::Column(column) => Some(*column),
+        Field::Path(_) => None,
     }
 }

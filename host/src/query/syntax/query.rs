@@ -1,7 +1,7 @@
 //! Queries: from the tree of values to the syntax tree.
 
 use super::condition::read_condition;
-use super::read::{is_param_name, read_count, read_operand, read_order, read_select, read_terms};
+use super::read::{is_param_name, read_count, read_literal, read_operand, read_order, read_select, read_terms};
 use super::steps::read_steps;
 use super::{
     Allow, Body, CHILD, Child, Join, PARAM, ParamDecl, QUERY, Query, RESERVED, Route, Segment, Side, THROUGH, Through,
@@ -85,10 +85,10 @@ fn read_param(name: &Name, tree: &Tree, path: &Path, problems: &mut Problems) ->
     Some(ParamDecl {
         name: name.clone(),
         ty: fields.text("type", problems),
-        default: default.cloned(),
+        default: default.map(|tree| read_literal(tree, &fields.at("default"), problems)),
         optional: fields.flag("optional", problems),
-        min: fields.get("min").cloned(),
-        max: fields.get("max").cloned(),
+        min: fields.get("min").map(|tree| read_literal(tree, &fields.at("min"), problems)),
+        max: fields.get("max").map(|tree| read_literal(tree, &fields.at("max"), problems)),
         choose,
     })
 }

@@ -34,6 +34,30 @@ fn dollar(text: &str) -> Result<Dollar, String> {
     Err(format!("\"{text}\" is not a parameter's name: a literal that begins with `$` is written `$${rest}`"))
 }
 
+/// A value that is no parameter, the escapes of its texts removed.
+pub(super) fn read_literal(tree: &Tree, path: &Path, problems: &mut Problems) -> Tree {
+    let kind = match &tree.kind {
+        Kind::Text(text) => match dollar(text) {
+            Ok(Dollar::Literal(text)) => Kind::Text(text),
+            Ok(Dollar::Param(_)) => {
+                let message =
+                    format!("\"{text}\" would be a parameter, which cannot stand here: write `$${}`", &text[1..]);
+                problems.push(tree.place, path, message);
+                tree.kind.clone()
+            }
+            Err(message) => {
+                problems.push(tree.place, path, message);
+                tree.kind.clone()
+            }
+        },
+        Kind::List(elements) => {
+            Kind::List(elements.iter().map(|element| read_literal(element, path, problems)).collect())
+        }
+        other => other.clone(),
+    };
+    Tree { place: tree.place, kind }
+}
+
 /// Whether a parameter can have this name: a letter or `_`, then letters, digits, `_` and `-`.
 pub fn is_param_name(name: &str) -> bool {
     let mut chars = name.chars();

@@ -309,4 +309,21 @@ fn warnings() {
     assert_eq!(warned("from: users, allow: anyone, where: { id: { gt: $a } }"), "");
     assert!(warned("from: users, allow: anyone, where: { not: { id: $a } }").contains("no index"));
     assert!(warned("from: users, params: { b: { type: int4, default: 1 } }").contains("is never used"));
+    assert!(
+        warned("from: places, steps: [{ map: calc }]")
+            .contains("JavaScript rounds long values of \"rating\" (numeric)")
+    );
+    assert_eq!(warned("from: places, steps: [{ map: { node: calc, into: x } }]"), "");
+    assert_eq!(warned("from: places, select: [id, name], steps: [{ map: calc }]"), "");
+    assert_eq!(warned("from: places, steps: [{ map: { node: calc, input: [id] } }]"), "");
+}
+
+#[test]
+fn deep_texts_are_read_or_refused_without_harm() {
+    let nested =
+        |levels: usize| format!("from: users, where: {}{{ id: 1 }}{}", "{ not: ".repeat(levels), " }".repeat(levels));
+    assert_eq!(problems(&nested(100)), "");
+    let deep = query(&nested(100_000));
+    let env = |_: &str| None;
+    assert!(crate::config::Settings::parse(&deep, "x", std::path::Path::new("."), &env).is_err());
 }

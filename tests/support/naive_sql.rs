@@ -1,12 +1,13 @@
 //! One SQL statement for a query and its parameters: the document as Postgres would give it, computed the simplest way.
 //!
-//! Every level is a correlated subquery. A row travels as a whole (`r`) with its position (`n`) through the steps; nothing
+//! Every level is a correlated subquery. A row travels as a whole (`r`) with its position (`n`) and the fields that nodes have
+//! added (`m`) through the steps; nothing
 //! is optimised and nothing is shared with the product's own SQL, since both being wrong alike is the one thing the oracle
 //! could not see.
 
 use super::kinds::{Literal, quote};
-use super::query::{Binding, Condition, Level, Link, List, Operand, Order, Query, Rule, Step, Test};
-use super::schema_gen::{Schema, Table};
+use super::query::{Binding, By, Condition, Level, Link, List, Operand, Order, Query, Rule, Step, Test};
+use super::schema_gen::{Column, Schema, Table};
 
 /// Translates queries over one schema.
 pub struct NaiveSql<'a> {
@@ -52,9 +53,14 @@ impl NaiveSql<'_> {
     fn level(&self, level: &Level, link: Option<(&Link, Parent<'_>)>, one: bool, names: &mut Names) -> String {
         let rows = self.steps(level, self.rows(level, link, names), names);
         let row = names.next("s");
-        let element = self.element(level, &row, names);
+        let element = format!("({} || {row}.m)", self.element(level, &row, names));
         let elements = format!("select {row}.n, {element} as j from ({rows}) {row}");
         let e = names.next("e");
+        if let Some(Step::Reduce { field }) = level.steps.last() {
+            let values =
+                format!("coalesce(jsonb_agg(coalesce({row}.m->{0}, 'null') order by {row}.n), '[]')", quote(field));
+            return format!("(select jsonb_build_object('count', count(*), 'values', {values}) from ({rows}) {row})");
+        }
         match one {
             true => format!("coalesce((select {e}.j from ({elements}) {e} order by {e}.n limit 1), 'null'::jsonb)"),
             false => format!("(select coalesce(jsonb_agg({e}.j order by {e}.n), '[]'::jsonb) from ({elements}) {e})"),
@@ -94,7 +100,7 @@ impl NaiveSql<'_> {
         }
         let tie = tie_break(table, &t);
         format!(
-            "select {t} as r, row_number() over (order by {tie}) as n from {from} where {}",
+            "select {t} as r, row_number() over (order by {tie}) as n, '{{}}'::jsonb as m from {from} where {}",
             conditions.join(" and ")
         )
     }
@@ -111,7 +117,21 @@ impl NaiveSql<'_> {
                 Step::OrderBy(terms) => order(terms, table, sql, names),
                 Step::Offset(count) => self.window(Some(count), None, sql, names),
                 Step::Limit(count) => self.window(None, Some(count), sql, names),
-                Step::Select(_) => sql,
+                Step::Filter { column, least } => {
+                    let q = names.next("q");
+                    let value = format!("({q}.r).{}", table.columns[*column].ident());
+                    format!("select {q}.* from ({sql}) {q} where {value} >= {}", self.operand(least))
+                }
+                Step::Map { column, add, into } => {
+                    let q = names.next("q");
+                    let value = format!("({q}.r).{}::int8", table.columns[*column].ident());
+                    let score = format!("({value} * 7 + {}) % 5", self.operand(add));
+                    format!(
+                        "select {q}.r, {q}.n, {q}.m || jsonb_build_object({}, {score}) as m from ({sql}) {q}",
+                        quote(into)
+                    )
+                }
+                Step::Select(_) | Step::Reduce { .. } => sql,
             };
         }
         sql
@@ -122,7 +142,7 @@ impl NaiveSql<'_> {
             return rows;
         }
         let q = names.next("q");
-        format!("select {q}.r, {q}.n from ({rows}) {q} where {}", self.all(conditions, table, &format!("({q}.r)")))
+        format!("select {q}.* from ({rows}) {q} where {}", self.all(conditions, table, &format!("({q}.r)")))
     }
 
     fn window(&self, offset: Option<&Operand>, limit: Option<&Operand>, rows: String, names: &mut Names) -> String {
@@ -134,7 +154,7 @@ impl NaiveSql<'_> {
             count.map_or(String::new(), |count| format!(" {word} {}", self.operand(count)))
         };
         let (limit, offset) = (clause("limit", limit), clause("offset", offset));
-        format!("select {q}.r, {q}.n from ({rows}) {q} order by {q}.n{limit}{offset}")
+        format!("select {q}.* from ({rows}) {q} order by {q}.n{limit}{offset}")
     }
 
     /// The object of a row: columns, then children.
@@ -181,10 +201,12 @@ impl NaiveSql<'_> {
             Condition::Any(conditions) => join(each(conditions).into_iter(), " or ", "false"),
             Condition::Not(inner) => format!("not ({})", self.condition(inner, table, row)),
             Condition::Column { column, test, .. } => {
-                let column = &table.columns[*column];
-                let collate = if column.kind.collates() { " collate \"C\"" } else { "" };
-                let value = format!("{row}.{}{collate}", column.ident());
-                self.test(test, &value)
+                self.test(test, &format!("{row}.{}", collated(&table.columns[*column])))
+            }
+            // The row is `(q.r)`, its computed fields are `q.m`.
+            Condition::Computed { field, comparison, with } => {
+                let fields = row.replace(".r)", ".m").replace('(', "");
+                format!("({fields}->>{})::numeric {} {}", quote(field), comparison.sql, with.sql)
             }
         }
     }
@@ -240,19 +262,21 @@ fn order(terms: &[Order], table: &Table, rows: String, names: &mut Names) -> Str
     let mut keys: Vec<String> = terms
         .iter()
         .map(|term| {
-            let column = &table.columns[term.column];
-            let collate = if column.kind.collates() { " collate \"C\"" } else { "" };
+            let value = match &term.by {
+                By::Column(column) => format!("{row}.{}", collated(&table.columns[*column])),
+                By::Computed(field) => format!("({q}.m->>{})::numeric", quote(field)),
+            };
             let direction = if term.descending { " desc" } else { "" };
             let nulls = match term.nulls_first {
                 Some(true) => " nulls first",
                 Some(false) => " nulls last",
                 None => "",
             };
-            format!("{row}.{}{collate}{direction}{nulls}", column.ident())
+            format!("{value}{direction}{nulls}")
         })
         .collect();
     keys.push(tie_break(table, &row));
-    format!("select {q}.r, row_number() over (order by {}) as n from ({rows}) {q}", keys.join(", "))
+    format!("select {q}.r, row_number() over (order by {}) as n, {q}.m from ({rows}) {q}", keys.join(", "))
 }
 
 /// By primary key, without one by the row's JSON text.
@@ -260,12 +284,13 @@ fn tie_break(table: &Table, row: &str) -> String {
     if table.key.is_empty() {
         return format!("to_jsonb({row})::text collate \"C\"");
     }
-    let keys = table.key.iter().map(|&index| {
-        let column = &table.columns[index];
-        let collate = if column.kind.collates() { " collate \"C\"" } else { "" };
-        format!("{row}.{}{collate}", column.ident())
-    });
+    let keys = table.key.iter().map(|&index| format!("{row}.{}", collated(&table.columns[index])));
     keys.collect::<Vec<_>>().join(", ")
+}
+
+/// A column's name, and how it is to be compared.
+fn collated(column: &Column) -> String {
+    format!("{}{}", column.ident(), if column.kind.collates() { " collate \"C\"" } else { "" })
 }
 
 fn join(parts: impl Iterator<Item = String>, word: &str, empty: &str) -> String {

@@ -110,7 +110,14 @@ pub async fn rehearse_with(cluster: &Cluster, case: &Case, lie: impl FnOnce(&mut
 async fn serve(bench: &Bench, case: &Case) -> Result<Vec<Track>> {
     let mut settings = config(&bench.primary.url, case.config["queries"].clone());
     settings["tables"] = case.config["tables"].clone();
+    let folder = tempfile::Builder::new().prefix("sangre-test-nodes-").tempdir()?;
+    for (name, source) in &case.nodes {
+        let file = folder.path().join(format!("{name}.js"));
+        std::fs::write(&file, source)?;
+        settings["nodes"][name] = json!({ "script": file });
+    }
     let server = Server::start(&settings).await?;
+    server.nodes_loaded().await?;
     let with_log = |error: anyhow::Error| {
         let log = server.running.log();
         let tail: Vec<&str> = log.lines().rev().take(40).collect();

@@ -83,11 +83,50 @@ pub enum Step {
     Limit(Operand),
     /// Columns by their new names, then children by theirs.
     Select(Vec<(usize, String)>),
+    /// The node `at-least` on a column.
+    Filter {
+        column: usize,
+        least: Operand,
+    },
+    /// The node `score` on a column.
+    Map {
+        column: usize,
+        add: Operand,
+        into: String,
+    },
+    /// The node `tally` on the list; it looks at this computed field.
+    Reduce {
+        field: String,
+    },
+}
+
+/// The nodes of generated queries, in JavaScript; `naive_sql` has the same in SQL.
+pub const NODES: [(&str, &str); 3] = [
+    (
+        "at-least",
+        "export function keep(row, args) { const [v] = Object.values(row); return v !== null && v >= args.least; }",
+    ),
+    (
+        "score",
+        "export function transform(row, args) { const [v] = Object.values(row); return v === null ? null : (v * 7 + args.add) % 5; }",
+    ),
+    (
+        "tally",
+        "export function reduce(rows, args) { return { count: rows.length, values: rows.map((row) => row[args.field] ?? null) }; }",
+    ),
+];
+
+/// What an order is by.
+#[derive(Clone, PartialEq, Eq)]
+pub enum By {
+    Column(usize),
+    /// A field that `score` has added: an integer or null.
+    Computed(String),
 }
 
 #[derive(Clone)]
 pub struct Order {
-    pub column: usize,
+    pub by: By,
     pub descending: bool,
     pub nulls_first: Option<bool>,
 }
@@ -97,6 +136,12 @@ pub enum Condition {
     All(Vec<Condition>),
     Any(Vec<Condition>),
     Not(Box<Condition>),
+    /// On a field that `score` has added.
+    Computed {
+        field: String,
+        comparison: &'static Comparison,
+        with: Literal,
+    },
     Column {
         column: usize,
         test: Test,

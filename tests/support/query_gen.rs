@@ -5,7 +5,7 @@ use serde_json::json;
 use super::dice::Dice;
 use super::kinds::{Kind, Literal};
 use super::query::{
-    Binding, COMPARISONS, Child, Condition, Form, Level, Link, List, Operand, Order, Param, Query, Rule, Step, Test,
+    Binding, By, COMPARISONS, Child, Condition, Form, Level, Link, List, Operand, Order, Param, Query, Rule, Step, Test,
 };
 use super::schema_gen::{Column, Schema, Table};
 
@@ -21,6 +21,8 @@ pub struct QueryGen<'a> {
     rules: &'a [Rule],
     params: Vec<Param>,
     levels: usize,
+    /// Whether steps may call nodes.
+    nodes: bool,
 }
 
 /// Rules for some of the tables.
@@ -38,8 +40,9 @@ pub fn rules(dice: &mut Dice, schema: &Schema) -> Vec<Rule> {
 }
 
 /// A query of this name.
-pub fn query(dice: &mut Dice, schema: &Schema, rules: &[Rule], name: String) -> Query {
+pub fn query(dice: &mut Dice, schema: &Schema, rules: &[Rule], name: String, nodes: bool) -> Query {
     let mut generator = QueryGen::new(dice, schema, rules);
+    generator.nodes = nodes;
     let root = generator.root();
     Query { name, params: generator.params, root }
 }
@@ -89,7 +92,7 @@ pub fn percent(text: &str) -> String {
 
 impl<'a> QueryGen<'a> {
     fn new(dice: &'a mut Dice, schema: &'a Schema, rules: &'a [Rule]) -> Self {
-        QueryGen { dice, schema, rules, params: Vec::new(), levels: 0 }
+        QueryGen { dice, schema, rules, params: Vec::new(), levels: 0, nodes: false }
     }
 
     fn root(&mut self) -> Level {
@@ -134,7 +137,9 @@ impl<'a> QueryGen<'a> {
             if self.dice.chance(0.5) {
                 level.order = self.order(table);
             }
-            if self.dice.chance(0.35) {
+            if self.nodes && self.dice.chance(0.6) {
+                level.steps = self.node_steps(index);
+            } else if self.dice.chance(0.35) {
                 level.steps = self.steps(table);
             } else if self.dice.chance(0.3) {
                 level.limit = Some(self.count());
@@ -149,7 +154,7 @@ impl<'a> QueryGen<'a> {
                 level.children.extend(child);
             }
         }
-        if self.dice.chance(0.1) && !single && level.select.is_none() {
+        if self.dice.chance(0.1) && !single && level.select.is_none() && !self.nodes {
             let columns = self.select(index, DEPTH).unwrap_or_default();
             if !columns.is_empty() {
                 level.steps.push(Step::Select(columns));
@@ -168,6 +173,49 @@ impl<'a> QueryGen<'a> {
                 _ => Step::Limit(self.count()),
             })
             .collect()
+    }
+
+    /// Steps with nodes between plain ones.
+    fn node_steps(&mut self, index: usize) -> Vec<Step> {
+        let table = &self.schema.tables[index];
+        let hidden = self.rules.get(index).map(|rule| rule.hidden.as_slice()).unwrap_or_default();
+        let fits = |column: &usize| table.columns[*column].kind == Kind::Int4 && !hidden.contains(column);
+        let columns: Vec<usize> = (0..table.columns.len()).filter(fits).collect();
+        let mut steps = if self.dice.chance(0.3) { self.steps(table) } else { Vec::new() };
+        let mut fields: Vec<String> = Vec::new();
+        for number in 0..self.dice.between(1, 3) {
+            match self.dice.weighted(&[2, 4]) {
+                _ if columns.is_empty() => {}
+                0 => steps.push(Step::Filter { column: *self.dice.pick(&columns), least: self.count() }),
+                _ => {
+                    let (column, add) = (*self.dice.pick(&columns), self.count());
+                    fields.push(format!("score{number}"));
+                    steps.push(Step::Map { column, add, into: format!("score{number}") });
+                }
+            }
+            let Some(field) = fields.last().cloned() else { continue };
+            match self.dice.weighted(&[4, 3, 2, 2]) {
+                0 => {}
+                1 => {
+                    let nulls_first = *self.dice.pick(&[None, None, Some(true), Some(false)]);
+                    steps.push(Step::OrderBy(vec![Order {
+                        by: By::Computed(field),
+                        descending: self.dice.chance(0.5),
+                        nulls_first,
+                    }]));
+                }
+                2 => {
+                    let comparison = &COMPARISONS[self.dice.between(0, 5)];
+                    let with = count(self.dice.between(0, 4));
+                    steps.push(Step::Where(vec![Condition::Computed { field, comparison, with }]));
+                }
+                _ => steps.push(Step::Limit(self.count())),
+            }
+        }
+        if let Some(field) = fields.first().filter(|_| self.dice.chance(0.2)) {
+            steps.push(Step::Reduce { field: field.clone() });
+        }
+        steps
     }
 
     /// Deep levels leave large texts out, so that documents stay of a size that can be compared often.
@@ -211,12 +259,14 @@ impl<'a> QueryGen<'a> {
             }
             *spelled = self.dice.chance(0.3);
         }
-        let one = self.dice.chance(if to_one { 0.85 } else { 0.15 });
+        let mut one = self.dice.chance(if to_one { 0.85 } else { 0.15 });
         let field = match self.dice.weighted(&[6, 1]) {
             0 => format!("with{depth}{number}"),
             _ => format!("with/{depth}~{number}"),
         };
         let level = self.level(child, depth + 1, to_one && one);
+        // `reduce` answers for a list.
+        one &= !matches!(level.steps.last(), Some(Step::Reduce { .. }));
         Some(Child { field, link, inferred, one, level })
     }
 
@@ -246,13 +296,13 @@ impl<'a> QueryGen<'a> {
         let mut terms: Vec<Order> = Vec::new();
         for _ in 0..self.dice.between(1, 2) {
             let column = *self.dice.pick(&columns);
-            if terms.iter().all(|term| term.column != column) {
+            if terms.iter().all(|term| term.by != By::Column(column)) {
                 let nulls_first = match self.dice.weighted(&[3, 1, 1]) {
                     0 => None,
                     1 => Some(true),
                     _ => Some(false),
                 };
-                terms.push(Order { column, descending: self.dice.chance(0.5), nulls_first });
+                terms.push(Order { by: By::Column(column), descending: self.dice.chance(0.5), nulls_first });
             }
         }
         terms

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::query::{Child, Condition, Form, Level, Link, List, Operand, Order, Param, Query, Rule, Step, Test};
+use super::query::{By, Child, Condition, Form, Level, Link, List, Operand, Order, Param, Query, Rule, Step, Test};
 use super::schema_gen::{Schema, Table};
 
 /// Names that mean something else directly inside a `where`.
@@ -141,6 +141,15 @@ impl Writer<'_> {
             Step::OrderBy(terms) => json!({ "order_by": order_by(terms, table) }),
             Step::Offset(count) => json!({ "offset": self.operand(count) }),
             Step::Limit(count) => json!({ "limit": self.operand(count) }),
+            Step::Filter { column, least } => {
+                let args = json!({ "least": self.operand(least) });
+                json!({ "filter": { "node": "at-least", "args": args, "input": [table.columns[*column].name] } })
+            }
+            Step::Map { column, add, into } => {
+                let args = json!({ "add": self.operand(add) });
+                json!({ "map": { "node": "score", "into": into, "args": args, "input": [table.columns[*column].name] } })
+            }
+            Step::Reduce { field } => json!({ "reduce": { "node": "tally", "args": { "field": field } } }),
             Step::Select(columns) => {
                 let mut list = select(columns, table);
                 let fields = children.iter().map(|child| json!(child.field));
@@ -175,6 +184,7 @@ impl Writer<'_> {
             Condition::All(conditions) => json!({ "all": self.each(conditions, table) }),
             Condition::Any(conditions) => json!({ "any": self.each(conditions, table) }),
             Condition::Not(inner) => json!({ "not": self.condition(inner, table) }),
+            Condition::Computed { field, comparison, with } => json!({ field: { comparison.name: with.json } }),
             Condition::Column { column, test, wrapped } => {
                 let name = table.columns[*column].name.clone();
                 let wrapped = *wrapped || WORDS.contains(&name.as_str());
@@ -220,7 +230,10 @@ impl Writer<'_> {
 
 fn order_by(terms: &[Order], table: &Table) -> Value {
     let term = |term: &Order| {
-        let name = &table.columns[term.column].name;
+        let name = match &term.by {
+            By::Column(column) => &table.columns[*column].name,
+            By::Computed(field) => field,
+        };
         match term.nulls_first {
             None if term.descending => json!(format!("-{name}")),
             None => json!(name),

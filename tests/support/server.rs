@@ -194,6 +194,20 @@ impl Server {
             .with_context(|| format!("/readyz does not answer {status}; log:\n{}", self.running.log()))?
     }
 
+    /// Waits until every node has been loaded, or could not be.
+    pub async fn nodes_loaded(&self) -> Result<()> {
+        let deadline = Instant::now() + START;
+        loop {
+            let nodes = http::get(&self.admin, "/nodes", &[]).await?.json()?;
+            let settled = |node: &Value| !node["version"].is_null() || !node["error"].is_null();
+            if nodes.as_array().is_some_and(|nodes| nodes.iter().all(settled)) {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < deadline, "nodes are not loaded: {nodes}\n{}", self.running.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Result<Response> {
         http::get(&self.address, path, &[]).await
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::broadcast;
 
@@ -27,11 +27,20 @@ const STATE_COST: usize = 1024;
 #[derive(Clone, Debug)]
 pub(super) enum News {
     Emission(Arc<Emission>),
-    /// A node keeps the document from following, or (`false`) no longer.
-    Held(bool),
+    /// A node keeps the document from following, or no longer.
+    Held(Held),
     /// The last emission holds for the newest position too.
     Settled,
     Ended(Problem),
+    /// The query is another now: whoever follows begins anew.
+    Changed,
+}
+
+/// Whether a node keeps a document from following.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub held: bool,
+    pub since: SystemTime,
 }
 
 /// What a follower starts from.
@@ -43,7 +52,7 @@ pub(super) struct Opened {
     pub waits_for: Option<Lsn>,
     /// The state the client holds, if that is certain.
     pub base: Option<(Revision, Value)>,
-    pub held: bool,
+    pub held: Held,
 }
 
 /// What tells documents apart, in one plan: the definition and the bound parameters.
@@ -57,6 +66,7 @@ pub(super) struct Document {
     pub definition: Arc<str>,
     news: broadcast::Sender<News>,
     newest: Option<Arc<Emission>>,
+    held: Held,
     history: Recent,
     identity: Option<(Arc<Versions>, Identity)>,
     /// Told apart from every other life of this document, here or in another run.
@@ -100,6 +110,7 @@ impl Document {
             definition,
             news: broadcast::Sender::new(BEHIND),
             newest: None,
+            held: Held { held: false, since: SystemTime::UNIX_EPOCH },
             history: Recent::new(),
             identity: None,
             instance,
@@ -134,12 +145,19 @@ impl Document {
         let _ = self.news.send(news);
     }
 
-    pub(super) fn blocked(&self, reason: Option<Blocked>) {
+    pub(super) fn blocked(&mut self, reason: Option<Blocked>) {
         match reason {
-            None => self.tell(News::Held(false)),
+            None => self.hold(false),
             Some(Blocked::Missing) => {}
-            Some(Blocked::Held) if self.newest.is_some() => self.tell(News::Held(true)),
+            Some(Blocked::Held) if self.newest.is_some() => self.hold(true),
             Some(reason) => self.tell(News::Ended(blocked_problem(reason))),
+        }
+    }
+
+    fn hold(&mut self, held: bool) {
+        if self.held.held != held {
+            self.held = Held { held, since: SystemTime::now() };
+            self.tell(News::Held(self.held));
         }
     }
 
@@ -158,14 +176,7 @@ impl Document {
         }
         self.idle = None;
         let base = resume.and_then(|revision| Some((revision, self.history.find(&revision)?.clone())));
-        Ok(Opened {
-            news: self.news.subscribe(),
-            newest: self.newest.clone(),
-            // What a node holds will not come soon.
-            waits_for: waits_for.filter(|_| blocked != Some(Blocked::Held)),
-            base,
-            held: blocked == Some(Blocked::Held),
-        })
+        Ok(Opened { news: self.news.subscribe(), newest: self.newest.clone(), waits_for, base, held: self.held })
     }
 
     /// Whether nobody has followed it for so long that it can go.

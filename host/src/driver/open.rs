@@ -17,7 +17,7 @@ use crate::revision::Revision;
 use crate::source::{Source, XidStatus, decode};
 
 /// How long `after` waits.
-const AFTER: Duration = Duration::from_secs(10);
+pub(super) const AFTER: Duration = Duration::from_secs(10);
 
 /// A position that the stream has not passed by itself after this long is provoked.
 const PATIENCE: Duration = Duration::from_millis(30);
@@ -118,6 +118,11 @@ impl Shared {
     }
 }
 
+/// Why a client that waited for a position gets nothing.
+pub(super) fn late() -> Problem {
+    problem(Code::AfterTimeout, "the position was not reached in 10 s")
+}
+
 pub(super) fn problem(code: Code, message: impl Into<String>) -> Problem {
     Problem { code, message: message.into() }
 }
@@ -125,7 +130,7 @@ pub(super) fn problem(code: Code, message: impl Into<String>) -> Problem {
 /// See the module. Clones share everything.
 #[derive(Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Handle {
@@ -146,18 +151,19 @@ impl Handle {
         let _ = status.wait_for(|status| status.state == State::Live).await;
     }
 
-    async fn open(&self, ask: Ask) -> Result<Box<dyn Subscription>, Problem> {
+    /// What a follower of this document starts from.
+    pub(super) async fn open(&self, ask: &Ask) -> Result<Opened, Problem> {
         let resume = ask.resume.as_deref().and_then(|text| Revision::parse(text).ok());
         loop {
             let serving = self.shared.serving().ok_or_else(|| self.shared.unavailable())?;
-            let bound = bind(&serving, &ask).await?;
+            let bound = bind(&serving, ask).await?;
             let (reply, opened) = oneshot::channel();
             let (generation, newest) = (serving.generation, ask.newest);
             let command = Command::Open { bound, generation, resume, newest, reply };
             let gone = || problem(Code::ShuttingDown, "the server is shutting down");
             self.shared.commands.send(command).await.map_err(|_| gone())?;
             match opened.await.map_err(|_| gone())? {
-                Ok(opened) => return Ok(Box::new(Follower::new(self.shared.clone(), opened))),
+                Ok(opened) => return Ok(opened),
                 Err(Refused::Problem(problem)) => return Err(problem),
                 Err(Refused::OldPlan) => {}
             }
@@ -165,7 +171,6 @@ impl Handle {
     }
 
     async fn wait_for(&self, after: After) -> Result<(), Problem> {
-        let late = || problem(Code::AfterTimeout, "the position was not reached in 10 s");
         tokio::time::timeout(AFTER, self.reach(after)).await.map_err(|_| late())?
     }
 
@@ -244,7 +249,10 @@ fn request_problem(error: RequestError) -> Problem {
 
 impl Documents for Handle {
     fn subscribe(&self, ask: Ask) -> BoxFuture<'_, Result<Box<dyn Subscription>, Problem>> {
-        Box::pin(self.open(ask))
+        Box::pin(async {
+            let opened = self.open(&ask).await?;
+            Ok(Box::new(Follower::new(self.clone(), ask, opened)) as Box<dyn Subscription>)
+        })
     }
 
     fn after(&self, after: After) -> BoxFuture<'_, Result<(), Problem>> {

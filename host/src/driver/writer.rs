@@ -136,6 +136,7 @@ impl Writer {
                 }
                 Some(calls) = self.guests.join_next() => {
                     let calls = calls.expect("the node host answers every call");
+                    self.nodes.note_failures(&calls, &self.shared);
                     self.step(|engine| engine.answered(&calls));
                 }
                 Some(chore) = self.chores.join_next() => {
@@ -246,7 +247,7 @@ impl Writer {
         let mut all = Effects::default();
         for (_, mut document) in before.by_key {
             let Some(&id) = definitions.get(&*document.definition) else {
-                document.tell(News::Ended(problem(Code::QueryBroken, "the query has changed: ask again")));
+                document.tell(News::Changed);
                 continue;
             };
             document.name.0 = id;
@@ -276,7 +277,7 @@ impl Writer {
             self.tell(key, News::Settled);
         }
         for (key, reason) in effects.blocked {
-            if let Some(document) = self.live.by_key.get(&key) {
+            if let Some(document) = self.live.by_key.get_mut(&key) {
                 document.blocked(reason);
             }
         }

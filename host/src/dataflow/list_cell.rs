@@ -154,8 +154,7 @@ impl Engine {
                 };
             }
             if filled.state == Fill::Filled {
-                affected.extend(filled.rows.keys().cloned());
-                affected.extend(cell.members.keys().cloned());
+                affected.extend(filled.rows.keys().chain(&filled.before).cloned());
             }
         }
         affected
@@ -194,11 +193,7 @@ impl Engine {
         let target = |of: &Option<(Option<GroupId>, u32)>| of.and_then(|(target, _)| target);
         for group in [target(&before), target(&now)].into_iter().flatten() {
             if let Some(group) = self.tables.groups.get(group) {
-                affected.extend(group.rows.keys().cloned());
-                if group.state != Fill::Filled {
-                    // Which members it had is not known any more.
-                    affected.extend(cell.members.keys().cloned());
-                }
+                affected.extend(group.rows.keys().chain(&group.before).cloned());
             }
         }
         let (before, now) = (target(&before), target(&now));
@@ -396,10 +391,7 @@ impl Engine {
 
     pub(super) fn wait(&mut self, waiter: Waiter, calls: &[Arc<GuestCall>]) {
         for call in calls {
-            let waiters = self.waiters.entry(address(call)).or_default();
-            if !waiters.contains(&waiter) {
-                waiters.push(waiter);
-            }
+            self.waiters.entry(address(call)).or_default().insert(waiter);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::handle::{Code, Problem};
 use super::open::problem;
@@ -20,6 +20,9 @@ const LINGER: Duration = Duration::from_secs(60);
 /// Emissions a follower may be behind before it is sent one step over all it missed.
 const BEHIND: usize = 16;
 
+/// States kept for clients that come back.
+const STATES: usize = 32;
+
 /// What keeping a state costs beside what it shares with the next, in bytes: not measured, since that is a patch's work.
 const STATE_COST: usize = 1024;
 
@@ -27,8 +30,6 @@ const STATE_COST: usize = 1024;
 #[derive(Clone, Debug)]
 pub(super) enum News {
     Emission(Arc<Emission>),
-    /// A node keeps the document from following, or no longer.
-    Held(Held),
     /// The last emission holds for the newest position too.
     Settled,
     Ended(Problem),
@@ -52,7 +53,7 @@ pub(super) struct Opened {
     pub waits_for: Option<Lsn>,
     /// The state the client holds, if that is certain.
     pub base: Option<(Revision, Value)>,
-    pub held: Held,
+    pub held: watch::Receiver<Held>,
 }
 
 /// What tells documents apart, in one plan: the definition and the bound parameters.
@@ -66,7 +67,7 @@ pub(super) struct Document {
     pub definition: Arc<str>,
     news: broadcast::Sender<News>,
     newest: Option<Arc<Emission>>,
-    held: Held,
+    held: watch::Sender<Held>,
     history: Recent,
     identity: Option<(Arc<Versions>, Identity)>,
     /// Told apart from every other life of this document, here or in another run.
@@ -89,11 +90,11 @@ pub(super) struct Live {
     pub by_name: HashMap<Name, DocumentKey>,
 }
 
-/// The name of a document.
-pub(super) fn name(document: DocumentId, params: &[Option<Value>]) -> Name {
+/// The name of a document: of the bound parameters only those count that its definition has.
+pub(super) fn name(plan: &Plan, document: DocumentId, params: &[Option<Value>]) -> Name {
     let mut text = String::new();
-    for param in params {
-        match param {
+    for &index in &plan.documents[document.0 as usize].params {
+        match &params[index] {
             Some(value) => value.write_json(&mut text),
             None => text.push('-'),
         }
@@ -110,8 +111,8 @@ impl Document {
             definition,
             news: broadcast::Sender::new(BEHIND),
             newest: None,
-            held: Held { held: false, since: SystemTime::UNIX_EPOCH },
-            history: Recent::new(),
+            held: watch::Sender::new(Held { held: false, since: SystemTime::UNIX_EPOCH }),
+            history: Recent::bounded(STATES, usize::MAX),
             identity: None,
             instance,
             idle: None,
@@ -145,7 +146,7 @@ impl Document {
         let _ = self.news.send(news);
     }
 
-    pub(super) fn blocked(&mut self, reason: Option<Blocked>) {
+    pub(super) fn blocked(&self, reason: Option<Blocked>) {
         match reason {
             None => self.hold(false),
             Some(Blocked::Missing) => {}
@@ -154,11 +155,14 @@ impl Document {
         }
     }
 
-    fn hold(&mut self, held: bool) {
-        if self.held.held != held {
-            self.held = Held { held, since: SystemTime::now() };
-            self.tell(News::Held(self.held));
-        }
+    fn hold(&self, held: bool) {
+        self.held.send_if_modified(|now| {
+            let differs = now.held != held;
+            if differs {
+                *now = Held { held, since: SystemTime::now() };
+            }
+            differs
+        });
     }
 
     /// What a new follower starts from. `waits_for`: a position that its first state must include and the newest does not;
@@ -176,7 +180,13 @@ impl Document {
         }
         self.idle = None;
         let base = resume.and_then(|revision| Some((revision, self.history.find(&revision)?.clone())));
-        Ok(Opened { news: self.news.subscribe(), newest: self.newest.clone(), waits_for, base, held: self.held })
+        Ok(Opened {
+            news: self.news.subscribe(),
+            newest: self.newest.clone(),
+            waits_for,
+            base,
+            held: self.held.subscribe(),
+        })
     }
 
     /// Whether nobody has followed it for so long that it can go.

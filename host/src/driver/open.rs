@@ -33,6 +33,8 @@ pub(super) enum Command {
         newest: bool,
         reply: oneshot::Sender<Result<Opened, Refused>>,
     },
+    /// Make the stream move, if nobody is doing so already.
+    Provoke,
     /// Load a node's file anew.
     Reload { node: usize },
     /// Serve these queries in place of those before.
@@ -181,12 +183,17 @@ impl Handle {
             After::Xid(xid) => committed_before(&*serving.source, xid).await?,
         };
         let mut position = self.shared.position.subscribe();
+        let mut patience = PATIENCE;
         while *position.borrow_and_update() < lsn {
             tokio::select! {
                 changed = position.changed() => {
                     changed.map_err(|_| problem(Code::ShuttingDown, "the server is shutting down"))?;
                 }
-                () = tokio::time::sleep(PATIENCE) => drop(serving.source.provoke().await),
+                () = tokio::time::sleep(patience) => {
+                    // A full queue has somebody else's.
+                    let _ = self.shared.commands.try_send(Command::Provoke);
+                    patience *= 2;
+                }
             }
         }
         Ok(())

@@ -34,7 +34,9 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new(handle: Handle, ask: Ask, mut opened: Opened) -> Self {
-        let status = handle.shared.status.subscribe();
+        let mut status = handle.shared.status.subscribe();
+        // What changed since the writer answered has to be looked at, too.
+        status.mark_changed();
         let holds = opened.base.take();
         let patience = Instant::now() + AFTER;
         let told = (State::Live, None);
@@ -71,16 +73,22 @@ impl Follower {
                     changed.map_err(|_| gone())?;
                     self.give_up()?;
                 }
+                // An error: the document is gone, and so says its news.
+                Ok(()) = self.opened.held.changed() => {}
                 () = tokio::time::sleep_until(self.patience), if waits => return Err(late()),
             }
         }
     }
 
     /// A client without a document is not left waiting for a database that is away.
-    fn give_up(&self) -> Result<(), Problem> {
-        let away = self.status.borrow().code == Some(Code::DatabaseUnreachable);
-        if away && !self.started && self.opened.newest.is_none() {
-            return Err(self.handle.shared.unavailable());
+    fn give_up(&mut self) -> Result<(), Problem> {
+        let away = self.status.borrow().state == State::Stale;
+        if away && !self.started {
+            if self.opened.newest.is_none() {
+                return Err(self.handle.shared.unavailable());
+            }
+            // Nothing newer will come for now.
+            self.opened.waits_for = None;
         }
         Ok(())
     }
@@ -94,10 +102,6 @@ impl Follower {
                 Ok(None)
             }
             Ok(News::Emission(emission)) => self.first(&emission).map(Some),
-            Ok(News::Held(held)) => {
-                self.opened.held = held;
-                Ok(None)
-            }
             Ok(News::Changed) => {
                 let (handle, ask) = (self.handle.clone(), Ask { resume: None, ..self.ask.clone() });
                 self.reopening = Some(Box::pin(async move { handle.open(&ask).await }));
@@ -130,9 +134,9 @@ impl Follower {
                 let revision = if diff::is_empty(&patch) { from.0 } else { newest.revision() };
                 Update::step(revision, root, from.0, from.1).with_patch(patch)
             }
-            None => Update::whole(newest.revision(), root),
+            None => Update::whole(newest.revision(), root).with_document_text(newest.text()),
         };
-        if update.document_text().len() > self.handle.shared.document_bytes {
+        if newest.text().len() > self.handle.shared.document_bytes {
             return Err(problem(Code::DocumentTooLarge, "the document is larger than allowed"));
         }
         self.holds = Some((update.revision, newest.root().clone()));
@@ -155,9 +159,10 @@ impl Follower {
     /// The status, if it is another than the client was told.
     fn news_of_status(&mut self) -> Option<Status> {
         let mut status = self.status.borrow_and_update().clone();
+        let held = *self.opened.held.borrow_and_update();
         if status.state == State::Live {
-            status.since = status.since.max(self.opened.held.since);
-            if self.opened.held.held {
+            status.since = status.since.max(held.since);
+            if held.held {
                 (status.state, status.code) = (State::Degraded, Some(Code::NodeUnavailable));
             }
         }

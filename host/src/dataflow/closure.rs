@@ -56,7 +56,7 @@ impl Closure {
             let mut list = plan.lists[id.0 as usize].clone();
             match &mut list.source {
                 Source::Rows(rows) => rows.id = self.arrangement(plan, rows.id, text),
-                Source::Through { joins, rows } => {
+                Source::Through { joins, rows, .. } => {
                     joins.id = self.arrangement(plan, joins.id, text);
                     rows.id = self.arrangement(plan, rows.id, text);
                 }

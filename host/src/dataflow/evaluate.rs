@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::guest::{GuestCall, NodeVersion};
 use super::memo::Memo;
-use super::plan::{Arg, Base, ElementId, NodeCall, OnError, Plan, Step};
+use super::plan::{Arg, Base, ElementId, ListId, NodeCall, OnError, Plan, Source, Step};
 use super::sequence::PendingList;
 use crate::data::{Field, Object, Row, Shape, Value};
 
@@ -77,6 +77,12 @@ pub(super) enum Start {
 impl Pending {
     pub(super) fn new(element: ElementId, row: Row, params: Params, versions: Arc<Versions>, start: Start) -> Self {
         Pending { element, row, params, versions, start, open: Mutex::new(None), outcome: OnceLock::new() }
+    }
+
+    /// An element that has its value already.
+    pub(super) fn with_outcome(self, outcome: Outcome) -> Self {
+        self.outcome.get_or_init(|| outcome);
+        self
     }
 
     /// Notes the call the evaluation stopped at.
@@ -279,11 +285,13 @@ fn add_field(shape: Option<&Arc<Shape>>, value: &Value, name: &Arc<str>, answer:
 pub(super) struct Shapes {
     base: Vec<Option<Arc<Shape>>>,
     steps: Vec<Vec<Option<Arc<Shape>>>>,
+    /// For each list, that of its first stage's elements with columns of the join row, if it adds any.
+    added: Vec<Option<Arc<Shape>>>,
 }
 
 impl Shapes {
     pub(super) fn new(plan: &Plan) -> Self {
-        let mut shapes = Shapes { base: Vec::new(), steps: Vec::new() };
+        let mut shapes = Shapes { base: Vec::new(), steps: Vec::new(), added: Vec::new() };
         for element in &plan.elements {
             let mut now = match &element.base {
                 Base::Row { columns, children, .. } => {
@@ -307,7 +315,28 @@ impl Shapes {
             }
             shapes.steps.push(steps);
         }
+        for list in &plan.lists {
+            let added = match &list.source {
+                Source::Through { add, .. } if !add.is_empty() => {
+                    let own = shapes.base(list.stages[0].element.id).names().iter();
+                    Some(Shape::new(own.chain(add.iter().map(|(name, _)| name)).cloned()))
+                }
+                _ => None,
+            };
+            shapes.added.push(added);
+        }
         shapes
+    }
+
+    /// The element with these columns of its join row.
+    pub(super) fn with_added(&self, list: ListId, value: &Value, added: &[Value]) -> Value {
+        match (value, &self.added[list.0 as usize]) {
+            (Value::Object(object), Some(shape)) => {
+                let values: Arc<[Value]> = object.values().iter().chain(added).cloned().collect();
+                Value::Object(Object::new(shape.clone(), values))
+            }
+            _ => value.clone(),
+        }
     }
 
     fn base(&self, element: ElementId) -> &Arc<Shape> {

@@ -15,9 +15,9 @@ use super::element_cell::worse;
 use super::engine::{Engine, Orphan, Waiter, address, push_params};
 use super::evaluate::{Calls, Params};
 use super::guest::GuestCall;
-use super::plan::{ArrangementRef, Count, KeySource, ListId, Source};
-use super::sequence::{First, Frame, PendingList, Settled, Stage, keeps_rows, settle, sort_terms};
-use super::tables::{Fill, GroupId, ListCellId};
+use super::plan::{ArrangementRef, Count, KeySource, ListId, Plan, Source};
+use super::sequence::{First, Frame, Hole, PendingList, Settled, Stage, keeps_rows, settle, sort_terms};
+use super::tables::{Fill, GroupId, ListCellId, Tables};
 use crate::data::{ElementKey, Identity, Key, KeyBuilder, KeyClass, Row, RowId, Table, Value};
 
 impl Engine {
@@ -101,8 +101,9 @@ impl Engine {
     pub(super) fn refresh_list(&mut self, id: ListCellId) -> bool {
         let mut cell = self.lists[id].take().expect("a list is refreshed once at a time");
         let news = std::mem::take(&mut cell.news);
-        let affected = self.affected_rows(id, &mut cell, news.rows, news.groups);
-        self.update_members(id, &mut cell, affected, news.elements);
+        let mut changed = news.elements;
+        let affected = self.affected_rows(id, &mut cell, news.rows, news.groups, &mut changed);
+        self.update_members(id, &mut cell, affected, changed);
         let state = self.list_state(id, &mut cell);
         let changed = !same_list(&cell.state, &state);
         cell.state = state;
@@ -117,6 +118,7 @@ impl Engine {
         cell: &mut ListCell,
         rows: Vec<(GroupId, RowId)>,
         groups: Vec<GroupId>,
+        changed: &mut Vec<RowId>,
     ) -> BTreeSet<RowId> {
         let mut affected: BTreeSet<RowId> = BTreeSet::new();
         let refilled: FxHashSet<GroupId> = groups.into_iter().collect();
@@ -130,18 +132,18 @@ impl Engine {
                 }
             }
             for join in touched {
-                self.refresh_join(id, cell, joins, join, &mut affected);
+                self.refresh_join(id, cell, joins, join, &mut affected, changed);
             }
         }
+        // A join row's identity is nobody's in another table; in the same one it may be a member's.
+        affected.extend(rows.into_iter().map(|(_, row)| row));
         let first = cell.source.first();
-        let is_join_list = matches!(cell.source, SourceCell::Through { .. });
-        for (group, row) in rows {
-            if !(is_join_list && Some(group) == first) {
-                affected.insert(row);
-            }
-        }
         for group in refilled {
-            if is_join_list && Some(group) == first {
+            let joins_only = match &cell.source {
+                SourceCell::Rows(_) => false,
+                SourceCell::Through { targets, .. } => Some(group) == first && !targets.contains_key(&group),
+            };
+            if joins_only {
                 continue;
             }
             let Some(filled) = self.tables.groups.get(group) else { continue };
@@ -167,9 +169,10 @@ impl Engine {
         joins: GroupId,
         join: RowId,
         affected: &mut BTreeSet<RowId>,
+        changed: &mut Vec<RowId>,
     ) {
         let plan = self.plan.clone();
-        let Source::Through { joins: join_ref, rows } = &plan.lists[cell.list.0 as usize].source else { return };
+        let Source::Through { joins: join_ref, rows, add } = &plan.lists[cell.list.0 as usize].source else { return };
         let join_table = plan.arrangements[join_ref.id.0 as usize].table;
         let count = self.tables.groups[joins].rows.get(&join).copied().unwrap_or(0);
         let now = match self.tables.row(join_table, &join).filter(|_| count > 0).cloned() {
@@ -183,12 +186,19 @@ impl Engine {
             None => by_join.remove(&join),
         };
         if before == now {
+            // The same place in the list, perhaps with other values.
+            let group = now.filter(|_| !add.is_empty()).and_then(|(target, _)| self.tables.groups.get(target?));
+            changed.extend(group.into_iter().flat_map(|group| group.rows.keys().cloned()));
             return;
         }
         let target = |of: &Option<(Option<GroupId>, u32)>| of.and_then(|(target, _)| target);
         for group in [target(&before), target(&now)].into_iter().flatten() {
             if let Some(group) = self.tables.groups.get(group) {
                 affected.extend(group.rows.keys().cloned());
+                if group.state != Fill::Filled {
+                    // Which members it had is not known any more.
+                    affected.extend(cell.members.keys().cloned());
+                }
             }
         }
         let (before, now) = (target(&before), target(&now));
@@ -319,12 +329,23 @@ impl Engine {
                 let terms = sort_terms(&definition.stages[0].order, &element.row, value);
                 let keys = element_keys(table, row, &element.row, terms, &member.occurrences);
                 let kept_row = keeps_rows(definition, 0).then_some(&element.row);
-                keys.iter().for_each(|key| stage.keep(key.clone(), value.clone(), kept_row));
+                let mut added = added_columns(&self.plan, &self.tables, &definition.source, &member.occurrences);
+                for key in &keys {
+                    let value = match added.next().flatten() {
+                        Some(added) => self.shapes.with_added(cell.list, value, &added),
+                        None => value.clone(),
+                    };
+                    stage.keep(key.clone(), value, kept_row);
+                }
                 Place::Kept(keys)
             }
             ElementState::Pending(pending) => {
                 let keys = element_keys(table, row, &element.row, KeyBuilder::new(), &member.occurrences);
-                keys.iter().for_each(|key| drop(stage.pending.insert(key.clone(), pending.clone())));
+                let mut added = added_columns(&self.plan, &self.tables, &definition.source, &member.occurrences);
+                for key in &keys {
+                    let hole = Hole { element: pending.clone(), added: added.next().flatten() };
+                    stage.pending.insert(key.clone(), hole);
+                }
                 Place::Pending(keys)
             }
         };
@@ -456,6 +477,27 @@ fn element_keys(
         }
     }
     keys
+}
+
+/// For each occurrence, in the order of its keys, the columns of the join row that the list adds.
+fn added_columns<'a>(
+    plan: &'a Plan,
+    tables: &'a Tables,
+    source: &'a Source,
+    occurrences: &'a [(Option<RowId>, u32)],
+) -> impl Iterator<Item = Option<Arc<[Value]>>> + 'a {
+    let of_join = move |join: &RowId| match source {
+        Source::Through { joins, add, .. } if !add.is_empty() => {
+            let table = plan.arrangements[joins.id.0 as usize].table;
+            let row = tables.row(table, join)?;
+            Some(add.iter().map(|(_, column)| row.get(*column).clone()).collect())
+        }
+        _ => None,
+    };
+    occurrences.iter().flat_map(move |(join, count)| {
+        let added: Option<Arc<[Value]>> = join.as_ref().and_then(of_join);
+        std::iter::repeat_n(added, *count as usize)
+    })
 }
 
 fn push_id(key: &mut KeyBuilder, id: &RowId) {

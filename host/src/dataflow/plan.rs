@@ -100,13 +100,20 @@ pub enum Source {
     /// The rows of one cell of an arrangement.
     Rows(ArrangementRef),
     /// For each join row in one cell of `joins`, the rows of the cell of `rows` it points at: one element for each pair.
-    Through { joins: ArrangementRef, rows: ArrangementRef },
+    Through {
+        joins: ArrangementRef,
+        rows: ArrangementRef,
+        /// Columns of the join row that become fields of the element, after its own. Cells of elements are shared by lists
+        /// that have other join rows, so then the first stage's element has no steps, and the stage no order and no window:
+        /// they are the second stage's.
+        add: Vec<(Arc<str>, usize)>,
+    },
 }
 
 /// Steps on each element, then an order, then a window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stage {
-    /// What is done with each element alone.
+    /// What is done with each element alone. A later stage that names the element of the stage before does nothing.
     pub element: ElementRef,
     /// The order of those that are left. Empty: that of the stage before, for the first by the tie-break alone.
     pub order: Vec<OrderBy>,

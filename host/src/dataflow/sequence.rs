@@ -33,7 +33,7 @@ pub(super) struct Stage {
     /// Their rows, unless this is the last stage and nobody asks.
     pub rows: List<Row>,
     /// Elements that wait for a guest; by input key, in the first stage by [`ElementKey`] without sort terms.
-    pub pending: List<Arc<Pending>>,
+    pub pending: List<Hole>,
     /// Later stages: the window of the stage before, as last seen.
     input: List<Value>,
     input_rows: List<Row>,
@@ -41,6 +41,14 @@ pub(super) struct Stage {
     placed: List<Placed>,
     /// Later stages: how many elements are held.
     held: usize,
+}
+
+/// An element that waits for a guest, in one list.
+#[derive(Clone, Debug)]
+pub(super) struct Hole {
+    pub element: Arc<Pending>,
+    /// The columns of the join row that this list adds to it.
+    pub added: Option<Arc<[Value]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -198,8 +206,8 @@ fn advance(
     }
     for key in changed {
         let (Some(value), Some(row)) = (input.get(&key), rows.get(&key)) else { continue };
-        let pending = Arc::new(pending_element(context, frame, index, row, value));
-        place(context, frame, stage, index, key, pending, open);
+        let element = Arc::new(pending_element(context, frame, index, row, value));
+        place(context, frame, stage, index, key, Hole { element, added: None }, open);
     }
     stage.input = input;
     stage.input_rows = rows;
@@ -218,7 +226,11 @@ fn same_row(a: &Row, b: &Row) -> bool {
 fn pending_element(context: &Context<'_>, frame: &Frame, index: usize, row: &Row, value: &Value) -> Pending {
     let element = &context.plan.lists[frame.list.0 as usize].stages[index].element;
     let params = element.params.iter().map(|&param| frame.params[param].clone()).collect();
-    Pending::new(element.id, row.clone(), params, frame.versions.clone(), Start::Value(value.clone()))
+    let start = Start::Value(value.clone());
+    let pending = Pending::new(element.id, row.clone(), params, frame.versions.clone(), start);
+    // A stage that only sorts or cuts names the element of the stage before, whose steps are done.
+    let before = &context.plan.lists[frame.list.0 as usize].stages[index - 1].element;
+    if before.id == element.id { pending.with_outcome(Outcome::Keep(value.clone())) } else { pending }
 }
 
 /// Tries again the elements that waited. False: one of them is held.
@@ -232,11 +244,11 @@ fn resume(
     if stage.pending.is_empty() {
         return true;
     }
-    let waiting: Vec<_> = stage.pending.iter().map(|(key, pending)| (key.clone(), pending.clone())).collect();
+    let waiting: Vec<_> = stage.pending.iter().map(|(key, hole)| (key.clone(), hole.clone())).collect();
     let held = stage.held;
-    for (key, pending) in waiting {
+    for (key, hole) in waiting {
         stage.pending.remove(&key);
-        place(context, frame, stage, index, key, pending, open);
+        place(context, frame, stage, index, key, hole, open);
     }
     stage.held == held
 }
@@ -248,13 +260,13 @@ fn place(
     stage: &mut Stage,
     index: usize,
     key: ElementKey,
-    pending: Arc<Pending>,
+    hole: Hole,
     open: &mut Vec<Arc<GuestCall>>,
 ) {
     let list = &context.plan.lists[frame.list.0 as usize];
-    let placed = match pending.force(context, open) {
+    let placed = match hole.element.force(context, open) {
         None | Some(Outcome::Waiting(_)) => {
-            stage.pending.insert(key.clone(), pending);
+            stage.pending.insert(key.clone(), hole);
             Placed::Pending
         }
         Some(Outcome::Drop) => Placed::Dropped,
@@ -263,16 +275,21 @@ fn place(
             Placed::Held
         }
         Some(Outcome::Keep(value)) => {
+            let value = match &hole.added {
+                Some(added) => context.shapes.with_added(frame.list, &value, added),
+                None => value,
+            };
+            let row = &hole.element.row;
             let order = &list.stages[index].order;
             let place = if order.is_empty() && index > 0 {
                 key.clone()
             } else {
-                let mut terms = sort_terms(order, &pending.row, &value);
+                let mut terms = sort_terms(order, row, &value);
                 let identity_at = terms.len();
                 terms.push_raw(key.identity());
                 ElementKey::new(terms.finish(), identity_at)
             };
-            stage.keep(place.clone(), value, keeps_rows(list, index).then_some(&pending.row));
+            stage.keep(place.clone(), value, keeps_rows(list, index).then_some(row));
             Placed::At(place)
         }
     };

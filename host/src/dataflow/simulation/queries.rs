@@ -14,8 +14,9 @@ pub(super) const FILTER: NodeId = NodeId(0);
 pub(super) const MAP: NodeId = NodeId(1);
 pub(super) const REDUCE: NodeId = NodeId(2);
 
-/// The documents: a user with nested lists; places from a rating on; users through two stages; a reduced list.
-pub(super) const DOCUMENTS: u32 = 4;
+/// The documents: a user with nested lists; places from a rating on; users through two stages; a reduced list; users with
+/// columns of their join rows.
+pub(super) const DOCUMENTS: u32 = 5;
 
 fn table(name: &str, columns: &[(&str, KeyClass)], identity: Identity, primary_key: Vec<usize>) -> Table {
     let columns = columns.iter().map(|(name, class)| Column {
@@ -69,7 +70,12 @@ pub(super) fn plan(on_error: OnError) -> Plan {
         tables: vec![
             table("users", &[("id", Int), ("name", Text), ("large", Text)], Identity::Columns(vec![0]), vec![0]),
             table("follows", &[("follower", Int), ("followed", Int)], Identity::Bag, vec![]),
-            table("places", &[("id", Int), ("owner", Int), ("rating", Int)], Identity::Columns(vec![0]), vec![0]),
+            table(
+                "places",
+                &[("id", Int), ("owner", Int), ("rating", Int), ("note", Int)],
+                Identity::Columns(vec![0]),
+                vec![0],
+            ),
         ],
         arrangements: vec![
             arrangement(USERS, vec![(0, Int)], None, 0),
@@ -143,6 +149,22 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 ],
                 params: 0,
             },
+            // 6: a user with those named by the ratings of their places.
+            Element {
+                base: Base::Row {
+                    table: USERS,
+                    columns: vec![("id".into(), 0)],
+                    children: vec![("named".into(), ListRef { id: ListId(7), on: vec![0], params: vec![] })],
+                },
+                steps: vec![],
+                params: 0,
+            },
+            // 7: a user under a join row, filtered.
+            Element {
+                base: Base::Element(ElementRef { id: ElementId(4), params: vec![] }),
+                steps: vec![Step::Filter(call(FILTER, vec![], None))],
+                params: 0,
+            },
         ],
         lists: vec![
             // 0: the places of a user, by score.
@@ -164,6 +186,7 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 source: Source::Through {
                     joins: rows(1, vec![KeySource::Parent(0)], vec![]),
                     rows: rows(0, vec![KeySource::Join(1)], vec![]),
+                    add: vec![],
                 },
                 stages: vec![stage(1, vec![0, 1], vec![by(Field::Column(1), Text, false)], Count::Fixed(0), None)],
                 shape: Shape::Array,
@@ -219,6 +242,36 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 parents: 0,
                 params: 1,
             },
+            // 7: users by the ratings of places, with the places' notes, by falling note; cut, then by id.
+            List {
+                source: Source::Through {
+                    joins: rows(2, vec![KeySource::Parent(0)], vec![]),
+                    rows: rows(0, vec![KeySource::Join(2)], vec![]),
+                    add: vec![("note".into(), 3), ("place".into(), 0)],
+                },
+                stages: vec![
+                    stage(4, vec![], vec![], Count::Fixed(0), None),
+                    stage(
+                        7,
+                        vec![],
+                        vec![by(path("note"), Int, true), by(path("place"), Int, false)],
+                        Count::Fixed(0),
+                        Some(Count::Fixed(3)),
+                    ),
+                    stage(7, vec![], vec![by(path("place"), Int, true)], Count::Fixed(0), None),
+                ],
+                shape: Shape::Array,
+                parents: 1,
+                params: 0,
+            },
+            // 8: a user.
+            List {
+                source: Source::Rows(rows(0, vec![KeySource::Param(0)], vec![])),
+                stages: vec![stage(6, vec![], vec![], Count::Fixed(0), None)],
+                shape: Shape::One,
+                parents: 0,
+                params: 1,
+            },
         ],
         nodes: ["filter", "map", "reduce"].map(|name| Node { name: name.into(), on_error }).into(),
         documents: vec![
@@ -226,6 +279,7 @@ pub(super) fn plan(on_error: OnError) -> Plan {
             Document { name: "places".into(), list: ListId(4), params: vec![1, 2] },
             Document { name: "stages".into(), list: ListId(5), params: vec![] },
             Document { name: "reduced".into(), list: ListId(6), params: vec![1] },
+            Document { name: "named".into(), list: ListId(8), params: vec![0] },
         ],
     }
 }
@@ -272,6 +326,7 @@ impl Oracle<'_> {
                 Some(Value::array(places.map(place)))
             }
             2 => self.staged(),
+            4 => self.named(int(0)?),
             _ => {
                 let mut places = self.places_from(int(1));
                 places.sort_by_key(|row| number(row, 0));
@@ -360,6 +415,34 @@ impl Oracle<'_> {
             object([("id", row.get(0).clone()), ("rating", row.get(2).clone()), ("score", score.clone())])
         });
         Some(Value::array(objects))
+    }
+
+    fn named(&self, id: i64) -> Option<Value> {
+        let users = self.rows(USERS);
+        if !users.iter().any(|user| number(user, 0) == Some(id)) {
+            return Some(Value::Null);
+        }
+        let mut kept = Vec::new();
+        for place in self.rows(PLACES).iter().filter(|place| number(place, 1) == Some(id)) {
+            for user in users.iter().filter(|user| number(user, 0) == number(place, 2)) {
+                let element = object([
+                    ("id", user.get(0).clone()),
+                    ("name", user.get(1).clone()),
+                    ("note", place.get(3).clone()),
+                    ("place", place.get(0).clone()),
+                ]);
+                if let Some(Value::Bool(true)) = self.ask(FILTER, object([]), element.clone())? {
+                    // Falling, nulls first.
+                    let note = number(place, 3).map_or((0, 0), |note| (1, -note));
+                    kept.push((note, number(place, 0), element));
+                }
+            }
+        }
+        kept.sort_by_key(|(note, place, _)| (*note, *place));
+        kept.truncate(3);
+        kept.sort_by_key(|(_, place, _)| std::cmp::Reverse(*place));
+        let named = Value::array(kept.into_iter().map(|(_, _, element)| element));
+        Some(object([("id", Value::Int(id)), ("named", named)]))
     }
 
     fn staged(&self) -> Option<Value> {

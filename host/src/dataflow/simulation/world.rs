@@ -242,8 +242,8 @@ fn random_row(table: TableId, rng: &mut SmallRng) -> Row {
         USERS => vec![below(6), below(5), below(4)],
         // follower, followed: a bag
         FOLLOWS => vec![below(6), below(6)],
-        // id, owner, rating
-        _ => vec![below(12), below(6), below(6)],
+        // id, owner, rating, note
+        _ => vec![below(12), below(6), below(6), below(4)],
     };
     let kept = if table == FOLLOWS { 0 } else { 1 };
     let values = values.into_iter().enumerate().map(|(column, value)| match value {

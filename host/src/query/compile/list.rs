@@ -63,7 +63,7 @@ impl Compiler<'_> {
                 let row_key = keys(child, &join);
                 let joins = self.arrange(*table, join_key, filter, query, local);
                 let rows = self.arrange(list.table, row_key, &list.filter, query, local);
-                Source::Through { joins, rows }
+                Source::Through { joins, rows, add: Vec::new() }
             }
         }
     }

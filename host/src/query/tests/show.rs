@@ -39,7 +39,7 @@ pub fn show(plan: &Plan) -> String {
     for (index, it) in plan.lists.iter().enumerate() {
         let source = match &it.source {
             Source::Rows(rows) => reference(rows),
-            Source::Through { joins, rows } => format!("{} -> {}", reference(joins), reference(rows)),
+            Source::Through { joins, rows, .. } => format!("{} -> {}", reference(joins), reference(rows)),
         };
         write!(out, "list{index} /{}+{} {source}", it.parents, it.params).expect("to a string");
         for stage in &it.stages {

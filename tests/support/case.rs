@@ -35,6 +35,9 @@ pub struct Case {
     pub nodes: BTreeMap<String, String>,
     pub subscriptions: Vec<Subscription>,
     pub writers: Vec<Vec<Transaction>>,
+    /// After so many transactions the replication connection is cut; the server has to start a new stream.
+    #[serde(default)]
+    pub cuts: Vec<usize>,
 }
 
 /// One document to follow, and the SQL that gives it.
@@ -117,6 +120,12 @@ impl Case {
         let fill = workload.fill(&mut dice.split());
         let writers =
             (0..size.writers).map(|writer| workload.writer(&mut dice.split(), writer, size.transactions)).collect();
+        let total = size.writers * size.transactions;
+        let cuts = if dice.chance(0.2) {
+            (0..dice.between(1, 3)).map(|_| dice.between(1, total)).collect()
+        } else {
+            Vec::new()
+        };
         let role = if schema.enforced { "origin" } else { "replica" };
         let session = vec![
             format!("set session_replication_role = '{role}'"),
@@ -125,7 +134,7 @@ impl Case {
         ];
         let nodes =
             NODES.iter().filter(|_| with_nodes).map(|(name, source)| ((*name).to_owned(), (*source).to_owned()));
-        Case { seed, settings, icu, ddl, fill, session, config, nodes: nodes.collect(), subscriptions, writers }
+        Case { seed, settings, icu, ddl, fill, session, config, nodes: nodes.collect(), subscriptions, writers, cuts }
     }
 }
 

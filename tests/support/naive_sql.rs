@@ -221,7 +221,8 @@ impl NaiveSql<'_> {
                 format!("{value} {how} ({})", self.list(list))
             }
             Test::Like { fold, pattern } => {
-                format!("{value} {} {}", if *fold { "ilike" } else { "like" }, self.operand(pattern))
+                let word = if *fold { "collate \"C\" ilike" } else { "like" };
+                format!("{value} {word} {}", self.operand(pattern))
             }
             Test::Contains(literal) => format!("{value} @> {}", literal.sql),
             Test::Overlaps(literal) => format!("{value} && {}", literal.sql),

@@ -21,6 +21,8 @@ pub(super) struct Nodes {
     /// The version that each node has; `None`: never loaded.
     pub versions: Vec<Option<NodeVersion>>,
     failures: Vec<Failures>,
+    /// Which nodes have said whether they can be loaded.
+    reported: Vec<bool>,
 }
 
 /// Rows that a version of a node failed on.
@@ -50,10 +52,16 @@ impl Nodes {
         });
         let versions = vec![None; nodes.len()];
         if nodes.is_empty() {
-            return Ok(Nodes { host: None, events: None, versions, failures: Vec::new() });
+            return Ok(Nodes { host: None, events: None, versions, failures: Vec::new(), reported: Vec::new() });
         }
         let (host, events) = NodeHost::start(settings, specs.collect())?;
-        Ok(Nodes { host: Some(host), events: Some(events), versions, failures: vec![Failures::default(); nodes.len()] })
+        Ok(Nodes {
+            host: Some(host),
+            events: Some(events),
+            versions,
+            failures: vec![Failures::default(); nodes.len()],
+            reported: vec![false; nodes.len()],
+        })
     }
 
     /// The next change; never, without nodes.
@@ -67,8 +75,16 @@ impl Nodes {
         std::future::pending().await
     }
 
+    /// Whether every node has been loaded, or has said why it cannot be.
+    pub(super) fn are_known(&self) -> bool {
+        self.reported.iter().all(|reported| *reported)
+    }
+
     /// Notes a change. The node and its version, if that is new.
     pub(super) fn take(&mut self, event: NodeEvent, shared: &Shared) -> Option<(NodeId, NodeVersion)> {
+        match &event {
+            NodeEvent::Loaded { node, .. } | NodeEvent::Failed { node, .. } => self.reported[node.0 as usize] = true,
+        }
         let mut infos = shared.nodes.lock().expect("nothing panics under it");
         match event {
             NodeEvent::Loaded { node, version, kind } => {

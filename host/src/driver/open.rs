@@ -96,7 +96,7 @@ impl Shared {
 
     /// Notes whether every commit arrives, and why not.
     pub(super) fn set_status(&self, code: Option<Code>, reasons: Vec<String>) {
-        *self.health.lock().expect("nothing panics under it") = reasons;
+        self.set_health(reasons);
         let state = if code.is_some() { State::Stale } else { State::Live };
         self.status.send_if_modified(|status| {
             let differs = status.state != state || status.code != code;
@@ -105,6 +105,11 @@ impl Shared {
             }
             differs
         });
+    }
+
+    /// Notes what keeps the server from being ready.
+    pub(super) fn set_health(&self, reasons: Vec<String>) {
+        *self.health.lock().expect("nothing panics under it") = reasons;
     }
 
     fn serving(&self) -> Option<Serving> {

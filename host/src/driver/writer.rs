@@ -18,10 +18,11 @@ use super::{DriverError, Options};
 use crate::data::{Answer, Change, Commit, TableId, Upquery, UpqueryError, Xid};
 use crate::dataflow::guest::GuestCall;
 use crate::dataflow::plan::{DocumentId, NodeId, Plan};
-use crate::dataflow::{Effects, Engine};
+use crate::dataflow::{Blocked, Effects, Engine};
 use crate::query::{Bound, Compiled, Routes};
 use crate::revision::Revision;
 use crate::source::{Source, SourceEvent, SourceEvents, Started};
+use crate::wasm::NodeEvent;
 
 /// How often what time alone decides is looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -155,12 +156,35 @@ impl Writer {
                     self.chore_done(chore.expect("chores do not panic"))?;
                 }
                 event = self.nodes.event() => {
-                    if let Some((node, version)) = self.nodes.take(event, &self.shared) {
-                        self.step(|engine| engine.node_changed(node, Some(version), 0));
-                    }
+                    self.node_event(event);
                 }
                 _ = tick.tick() => self.tick(),
             }
+        }
+    }
+
+    fn node_event(&mut self, event: NodeEvent) {
+        let were_known = self.nodes.are_known();
+        if let Some((node, version)) = self.nodes.take(event, &self.shared) {
+            self.step(|engine| engine.node_changed(node, Some(version), 0));
+        }
+        if self.nodes.are_known() && !were_known {
+            // Who has waited for a node that does not load is told now.
+            let Some(engine) = &self.engine else { return };
+            for (&key, document) in &self.live.by_key {
+                document.blocked(engine.blocked(key));
+            }
+            if self.shared.status.borrow().state == State::Live {
+                self.shared.set_health(Vec::new());
+            }
+        }
+    }
+
+    /// Every commit arrives from now on.
+    fn set_live(&self) {
+        self.shared.set_status(None, Vec::new());
+        if !self.nodes.are_known() {
+            self.shared.set_health(vec!["nodes are being loaded for the first time".into()]);
         }
     }
 
@@ -233,7 +257,7 @@ impl Writer {
         };
         self.perform(effects);
         self.serve();
-        self.shared.set_status(None, Vec::new());
+        self.set_live();
     }
 
     /// Requests are bound to the routes of this plan from now on.
@@ -291,6 +315,10 @@ impl Writer {
             }
         }
         for (key, reason) in effects.blocked {
+            // A node that was never loaded yet may come any moment.
+            if reason == Some(Blocked::Held) && !self.nodes.are_known() {
+                continue;
+            }
             if let Some(document) = self.live.by_key.get(&key) {
                 document.blocked(reason);
             }
@@ -382,7 +410,8 @@ impl Writer {
         };
         let gone = || Refused::Problem(problem(Code::Internal, "the document was lost: ask again"));
         let engine = self.engine.as_ref().ok_or_else(gone)?;
-        let (settled, blocked, position) = (engine.is_settled(key), engine.blocked(key), engine.position());
+        let blocked = engine.blocked(key).filter(|reason| *reason != Blocked::Held || self.nodes.are_known());
+        let (settled, position) = (engine.is_settled(key), engine.position());
         let document = self.live.by_key.get_mut(&key).ok_or_else(gone)?;
         let away = self.shared.status.borrow().state == State::Stale;
         if away && !document.has_state() {

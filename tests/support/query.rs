@@ -3,7 +3,7 @@
 //! It is made apart from the product's own syntax tree on purpose: two readings of the language that share no code.
 
 use super::kinds::{Kind, Literal};
-use super::schema_gen::Column;
+use super::schema_gen::{Column, Identity, Schema, Table};
 
 pub struct Query {
     pub name: String,
@@ -73,11 +73,18 @@ pub enum Link {
         /// Whether the names of the other side's columns are written, rather than left to the foreign key.
         spelled: bool,
         conditions: Vec<Condition>,
+        /// Columns of the join row that the element gets, and the names they get there.
+        select: Vec<(usize, String)>,
     },
 }
 
 pub enum Step {
     Where(Vec<Condition>),
+    /// Conditions on the row and on what the join row has added, the latter's columns being those of [`Link::added`].
+    WhereJoined {
+        row: Vec<Condition>,
+        join: Vec<Condition>,
+    },
     OrderBy(Vec<Order>),
     Offset(Operand),
     Limit(Operand),
@@ -120,6 +127,8 @@ pub const NODES: [(&str, &str); 3] = [
 #[derive(Clone, PartialEq, Eq)]
 pub enum By {
     Column(usize),
+    /// A field that the join row has added: a column of [`Link::added`].
+    Joined(usize),
     /// A field that `score` has added: an integer or null.
     Computed(String),
 }
@@ -192,6 +201,27 @@ pub enum List {
 pub struct Rule {
     pub conditions: Vec<Condition>,
     pub hidden: Vec<usize>,
+}
+
+impl Link {
+    /// What the join row adds to the element, as a table: by the names its columns have, or by those they get.
+    pub fn added(&self, schema: &Schema, renamed: bool) -> Option<Table> {
+        let Link::Through { table, select, .. } = self else { return None };
+        let columns = select.iter().map(|(index, name)| {
+            let column = schema.tables[*table].columns[*index].clone();
+            if renamed { Column { name: name.clone(), ..column } } else { column }
+        });
+        let added = Table {
+            name: schema.tables[*table].name.clone(),
+            columns: columns.collect(),
+            key: Vec::new(),
+            unique: None,
+            identity: Identity::Full,
+            partitions: None,
+            references: Vec::new(),
+        };
+        (!select.is_empty()).then_some(added)
+    }
 }
 
 impl Condition {

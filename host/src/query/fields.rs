@@ -108,9 +108,20 @@ pub fn list<'t>(tree: &'t Tree, path: &Path, problems: &mut Problems) -> &'t [Tr
     match &tree.kind {
         Kind::List(items) => items,
         _ => {
-            problems.push(tree.place, path, format!("expected a list, found {}", tree.what()));
+            problems.push(tree.place, path, format!("expected a list{}, found {}", example(tree), tree.what()));
             &[]
         }
+    }
+}
+
+/// What was meant where a single item stands for a list: `, such as [name]`.
+fn example(tree: &Tree) -> String {
+    match &tree.kind {
+        Kind::Text(text) => format!(", such as [{text}]"),
+        Kind::Map(members) => {
+            members.first().map_or_else(String::new, |(name, _)| format!(", such as [{{ {}: ... }}]", name.text))
+        }
+        _ => String::new(),
     }
 }
 

@@ -401,8 +401,8 @@ impl Pending {
             self.values.params[question.param] = Some(answer);
         }
         for (param, value) in self.served.params.iter().zip(&self.values.params) {
-            if let Some(value) = value {
-                check_bounds(param, value)?;
+            if let Some(reason) = value.as_ref().and_then(|value| out_of_bounds(param, value)) {
+                return Err(invalid(&param.origin.label(), reason));
             }
         }
         let document = self.served.documents.iter().find(|(chosen, _)| chosen_same(chosen, &self.values.chosen));
@@ -416,29 +416,28 @@ fn chosen_same(variant: &[Option<usize>], made: &[Option<usize>]) -> bool {
     variant.iter().zip(made).all(|(variant, made)| variant.is_none() || variant == made)
 }
 
-/// `min` and `max`, and that a number of elements is not negative.
-fn check_bounds(param: &ResolvedParam, value: &Value) -> Result<(), RequestError> {
-    let fail = |reason: String| Err(invalid(&param.origin.label(), reason));
+/// What `min`, `max` or being a number of elements has against the value.
+pub fn out_of_bounds(param: &ResolvedParam, value: &Value) -> Option<String> {
     if let Value::Array(items) = value {
         let bound = |bound: &Option<Tree>| match bound.as_ref().map(|tree| &tree.kind) {
             Some(Kind::Int(count)) => usize::try_from(*count).ok(),
             _ => None,
         };
         return match (bound(&param.min), bound(&param.max)) {
-            (Some(min), _) if items.len() < min => fail(format!("expected at least {min} elements")),
-            (_, Some(max)) if items.len() > max => fail(format!("expected at most {max} elements")),
-            _ => Ok(()),
+            (Some(min), _) if items.len() < min => Some(format!("expected at least {min} elements")),
+            (_, Some(max)) if items.len() > max => Some(format!("expected at most {max} elements")),
+            _ => None,
         };
     }
     if param.counts && matches!(value, Value::Int(int) if *int < 0) {
-        return fail("expected a number of at least 0".to_string());
+        return Some("expected a number of at least 0".to_string());
     }
     let class = param.ty.as_ref().and_then(|ty| ty.class.as_ref());
     let beyond = |bound: &Tree, order| class.and_then(|class| class.compare(value, &bound.to_value())) == Some(order);
     match (&param.min, &param.max) {
-        (Some(min), _) if beyond(min, std::cmp::Ordering::Less) => fail(format!("expected at least {}", shown(min))),
-        (_, Some(max)) if beyond(max, std::cmp::Ordering::Greater) => fail(format!("expected at most {}", shown(max))),
-        _ => Ok(()),
+        (Some(min), _) if beyond(min, std::cmp::Ordering::Less) => Some(format!("expected at least {}", shown(min))),
+        (_, Some(max)) if beyond(max, std::cmp::Ordering::Greater) => Some(format!("expected at most {}", shown(max))),
+        _ => None,
     }
 }
 

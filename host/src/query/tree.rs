@@ -162,6 +162,11 @@ fn place_of(location: serde_saphyr::Location) -> Place {
 
 /// The parser's message, whose own "at line 3, column 4" would repeat the problem's place.
 fn without_place(error: &serde_saphyr::Error) -> String {
+    // Its own text goes on with advice to who calls the parser.
+    if let serde_saphyr::Error::DuplicateMappingKey { key, .. } = error.without_snippet() {
+        let key = key.as_ref().map_or_else(|| "a key".to_string(), |key| format!("the key \"{key}\""));
+        return format!("{key} is written twice in the same mapping");
+    }
     let text = error.without_snippet().to_string();
     let first = text.lines().next().unwrap_or("not valid YAML");
     let end = first.find(" at line ").or_else(|| first.find(" (line ")).unwrap_or(first.len());
@@ -342,7 +347,8 @@ mod tests {
     #[test]
     fn faults_of_the_text_have_a_place() {
         let fault = |text: &str| Tree::parse(text).unwrap_err().to_string();
-        assert!(fault("a: 1\na: 2\n").starts_with("2:1: not valid YAML"), "{}", fault("a: 1\na: 2\n"));
+        assert_eq!(fault("a: 1\na: 2\n"), "2:1: the key \"a\" is written twice in the same mapping");
+        assert_eq!(fault("b: { a: 1, \"a\": 2 }\n"), "1:12: the key \"a\" is written twice in the same mapping");
         assert!(fault("a: [1\nb: 2").contains("not valid YAML"));
         let deep = "[".repeat(5000);
         assert!(fault(&deep).contains("not valid YAML"));

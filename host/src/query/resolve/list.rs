@@ -77,12 +77,9 @@ impl Resolver<'_> {
         let path = path.then("get");
         let found = self.table_at(table);
         let place = get.first().map_or(body.place, |(name, _)| name.place);
-        for (key, is_there) in [
-            ("order_by", body.order_by.is_some()),
-            ("offset", body.offset.is_some()),
-            ("limit", body.limit.is_some()),
-            ("one", body.one),
-        ] {
+        for (key, is_there) in
+            [("order_by", body.order_by.is_some()), ("offset", body.offset.is_some()), ("limit", body.limit.is_some())]
+        {
             if is_there {
                 self.fail(place, &path, format!("`get` gives one object: `{key}` has no meaning beside it"));
             }
@@ -100,7 +97,7 @@ impl Resolver<'_> {
             let choices: Vec<String> = keys().map(shown).collect();
             let message = if choices.is_empty() {
                 format!(
-                    "table \"{}\" has no primary key or unique constraint: use `where` and `one: true`",
+                    "table \"{}\" has no primary key or unique constraint: use `where`, which gives a list",
                     found.label()
                 )
             } else {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::data::{Catalogue, ColumnType, Decode, KeyClass};
 use crate::query::literal::Parsed;
 use crate::query::problem::{Path, Place, Problems, did_you_mean};
-use crate::query::request::parse_default;
+use crate::query::request::{out_of_bounds, parse_default};
 use crate::query::resolved::{Origin, ResolvedParam, Warning};
 use crate::query::syntax::{Param, ParamDecl, Route, Segment};
 use crate::query::tree::Kind;
@@ -180,20 +180,16 @@ impl<'a> Params<'a> {
                 Slot::Param(param) => (self.origin(param), self.declaration(param)),
             };
             let chooses = decl.is_some_and(|decl| decl.choose.is_some());
-            // A claim that is only an argument is passed as the JSON it is.
-            if let (None, false, Slot::Param(Param::Named(name))) = (&used.ty, chooses, &used.param) {
+            // A claim that is only an argument is passed as the JSON it is; of a number of elements `count` has told.
+            if let (None, false, false, Slot::Param(Param::Named(name))) = (&used.ty, chooses, used.counts, &used.param)
+            {
                 let message = format!(
                     "the type of ${name} is not known from a column: declare it, `params: {{ {name}: {{ type: ... }} }}`"
                 );
                 problems.push(used.place, path, message);
             }
             let default = decl.and_then(|decl| decl.default.clone());
-            if let (Some(default), Some((ty, _)), false) = (&default, &used.ty, chooses)
-                && let Parsed::Invalid(message) = parse_default(ty, ty.element.as_deref(), default)
-            {
-                problems.push(default.place, path, format!("the default of {}: {message}", origin.label()));
-            }
-            params.push(ResolvedParam {
+            let param = ResolvedParam {
                 origin,
                 place: used.place,
                 ty: used.ty.as_ref().map(|(ty, _)| ty.clone()).filter(|_| !chooses),
@@ -204,7 +200,9 @@ impl<'a> Params<'a> {
                 counts: used.counts,
                 choices: decl
                     .and_then(|decl| Some(decl.choose.as_ref()?.iter().map(|(name, _)| name.text.clone()).collect())),
-            });
+            };
+            check_default(&param, path, problems);
+            params.push(param);
         }
         (params, warnings)
     }
@@ -276,6 +274,19 @@ fn check_declaration(decl: &ParamDecl, path: &Path, problems: &mut Problems) {
             problems.push(decl.name.place, path, "`min` and `max` need a `type`");
         }
         None => {}
+    }
+}
+
+/// A default is a value of the type and within its own bounds. (What only Postgres can read is asked by `sangre check`.)
+fn check_default(param: &ResolvedParam, path: &Path, problems: &mut Problems) {
+    let (Some(default), Some(ty)) = (&param.default, &param.ty) else { return };
+    let reason = match parse_default(ty, ty.element.as_deref(), default) {
+        Parsed::Value(value) => out_of_bounds(param, &value),
+        Parsed::Ask(_) => None,
+        Parsed::Invalid(message) => Some(message),
+    };
+    if let Some(reason) = reason {
+        problems.push(default.place, path, format!("the default of {}: {reason}", param.origin.label()));
     }
 }
 

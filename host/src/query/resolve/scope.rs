@@ -56,7 +56,7 @@ impl Scope {
         }
     }
 
-    fn field(&self, name: &str) -> Option<&Origin> {
+    pub fn field(&self, name: &str) -> Option<&Origin> {
         self.fields.iter().find(|(have, _)| &**have == name).map(|(_, origin)| origin)
     }
 }

@@ -10,6 +10,7 @@ use crate::dataflow::plan::{self, Arg, NodeId};
 use crate::query::problem::{Path, did_you_mean};
 use crate::query::resolved::{Call, Op};
 use crate::query::syntax::{self, Body, Count, OperandKind, OrderBy, Pick, Step, Term};
+use crate::query::tree::Name;
 
 impl Resolver<'_> {
     /// Appends what a query does with its rows. Conditions that decide which rows it starts from are returned.
@@ -44,6 +45,9 @@ impl Resolver<'_> {
                 if into.is_none() {
                     self.warn_of_long_numbers(scope, call, called.as_ref(), path);
                 }
+                if let Some(into) = into {
+                    self.refuse_taken(scope, into, &path.then("map").then("into"));
+                }
                 match into {
                     Some(into) => scope.set(into.as_str(), Origin::Computed),
                     None => (scope.replaced, scope.fields) = (true, Vec::new()),
@@ -71,6 +75,17 @@ impl Resolver<'_> {
             Step::Offset(count) => ops.extend(self.count(count, &path.then("offset")).map(Op::Offset)),
             Step::Limit(count) => ops.extend(self.count(count, &path.then("limit")).map(Op::Limit)),
         }
+    }
+
+    /// An answer adds a field: it never takes the place of another.
+    fn refuse_taken(&mut self, scope: &Scope, into: &Name, path: &Path) {
+        let what = match scope.field(into.as_str()) {
+            None => return,
+            Some(Origin::Column(_)) => "a column of the element",
+            Some(Origin::Child(_)) => "a nested query",
+            Some(Origin::Computed) => "a field that an earlier step adds",
+        };
+        self.fail(into.place, path, format!("\"{}\" is {what} too: give the answer another name", into.text));
     }
 
     /// An answer that replaces the element carries the numbers it was given, as the node's language holds them.

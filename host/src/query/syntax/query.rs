@@ -1,7 +1,9 @@
 //! Queries: from the tree of values to the syntax tree.
 
 use super::condition::read_condition;
-use super::read::{is_param_name, read_count, read_literal, read_operand, read_order, read_select, read_terms};
+use super::read::{
+    is_param_name, read_count, read_element, read_literal, read_operand, read_order, read_select, read_terms,
+};
 use super::steps::read_steps;
 use super::{
     Allow, Body, CHILD, Child, Join, PARAM, ParamDecl, QUERY, Query, RESERVED, Route, Segment, Side, THROUGH, Through,
@@ -20,6 +22,10 @@ pub fn read_query(name: &Name, tree: &Tree, path: &Path, problems: &mut Problems
         params.iter().filter_map(|(name, tree)| read_param(name, tree, &at.then(&name.text), problems)).collect();
     let allow = fields.get("allow").and_then(|tree| read_allow(tree, &fields.at("allow"), problems));
     let body = read_body(&fields, problems);
+    if let Some(Tree { place, kind: Kind::Bool(true) }) = fields.get("one") {
+        let message = "`one` is for nested queries: write `get: { key: value }`, which gives one object or null";
+        problems.push(*place, &fields.at("one"), message);
+    }
     Some(Query { name: name.clone(), route: route?, params, allow, body: body? })
 }
 
@@ -126,7 +132,7 @@ fn read_body(fields: &Fields<'_>, problems: &mut Problems) -> Option<Body> {
     let with = fields.get("with").map_or(&[][..], |tree| members(tree, &at, problems));
     let with = with.iter().filter_map(|(name, tree)| read_child(name, tree, &at.then(&name.text), problems)).collect();
     let steps = fields.get("steps").map_or_else(Vec::new, |tree| read_steps(tree, &fields.at("steps"), problems));
-    let select = fields.get("select").map(|tree| read_select(tree, &fields.at("select"), problems));
+    let select = fields.get("select").map(|tree| read_element(tree, &fields.at("select"), problems));
     let one = fields.flag("one", problems);
     Some(Body { place: fields.place, from: from?, get, condition, order_by, offset, limit, with, steps, select, one })
 }

@@ -113,16 +113,22 @@ fn literal(tree: &Tree, path: &Path, problems: &mut Problems) -> Tree {
 
 /// A whole number of elements, or a parameter.
 pub fn read_count(tree: &Tree, path: &Path, problems: &mut Problems) -> Option<Count> {
-    match &tree.kind {
-        Kind::Int(int) if *int >= 0 => return u64::try_from(*int).ok().map(Count::Fixed),
-        Kind::Text(text) => {
-            if let Ok(Dollar::Param(param)) = dollar(text) {
-                return Some(Count::Param(tree.place, param));
-            }
-        }
-        _ => {}
-    }
-    problems.push(tree.place, path, format!("expected a whole number or a parameter, found {}", tree.what()));
+    let message = match &tree.kind {
+        Kind::Int(int) => match u64::try_from(*int) {
+            Ok(count) => return Some(Count::Fixed(count)),
+            Err(_) => "must not be negative".to_string(),
+        },
+        Kind::Number(number) if number.starts_with('-') => "must not be negative".to_string(),
+        Kind::Number(number) if number.bytes().all(|byte| byte.is_ascii_digit()) => "is too large".to_string(),
+        Kind::Number(_) => "must be a whole number".to_string(),
+        Kind::Text(text) => match dollar(text) {
+            Ok(Dollar::Param(param)) => return Some(Count::Param(tree.place, param)),
+            _ if text.parse::<f64>().is_ok() => format!("must be a whole number: write {text} without quotes"),
+            _ => "must be a whole number or a parameter, found a text".to_string(),
+        },
+        _ => format!("must be a whole number or a parameter, found {}", tree.what()),
+    };
+    problems.push(tree.place, path, message);
     None
 }
 
@@ -162,6 +168,14 @@ fn read_term(tree: &Tree, path: &Path, problems: &mut Problems) -> Option<Term> 
         }
     };
     Some(Term { by, descending, nulls_first })
+}
+
+/// What an element consists of: at least one name.
+pub fn read_element(tree: &Tree, path: &Path, problems: &mut Problems) -> Vec<Pick> {
+    if matches!(&tree.kind, Kind::List(items) if items.is_empty()) {
+        problems.push(tree.place, path, "names nothing: leave `select` out for every column, or name some");
+    }
+    read_select(tree, path, problems)
 }
 
 /// A list of names, or of `{ title: name }`.

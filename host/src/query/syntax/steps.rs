@@ -1,7 +1,7 @@
 //! `steps`: each is a mapping with one key, the step's name.
 
 use super::condition::read_condition;
-use super::read::{read_count, read_operand, read_order, read_select};
+use super::read::{read_count, read_element, read_operand, read_order, read_select};
 use super::{Call, Step};
 use crate::query::fields::{Fields, Keys, list, members, text};
 use crate::query::problem::{Path, Problems, one_of};
@@ -41,7 +41,7 @@ fn read_step(tree: &Tree, path: &Path, problems: &mut Problems) -> Option<Step> 
         }
         "reduce" => Some(Step::Reduce(read_call(value, &at, &CALL, problems)?)),
         "where" => Some(Step::Where(read_condition(value, &at, problems))),
-        "select" => Some(Step::Select(read_select(value, &at, problems))),
+        "select" => Some(Step::Select(read_element(value, &at, problems))),
         "order_by" => read_order(value, &at, problems).map(Step::OrderBy),
         "offset" => read_count(value, &at, problems).map(Step::Offset),
         "limit" => read_count(value, &at, problems).map(Step::Limit),

@@ -221,7 +221,7 @@ fn parameters() {
             "from: places, params: { b: { type: int8 } }, where: { id: { in: $b } }",
             "`in` needs an array, such as int8[]",
         ),
-        ("from: places, limit: $b", "$b must be declared: `params: { b: { type: int4 } }`"),
+        ("from: places, limit: $b", "queries.q.limit: $b must be declared: `params: { b: { type: int4 } }`"),
         ("from: places, params: { b: { type: text } }, limit: $b", "a number of elements is an int4 or int8"),
         ("from: places, params: { b: { type: int4, default: 20, min: 1, max: 100 } }, limit: $b", ""),
         (
@@ -229,6 +229,16 @@ fn parameters() {
             "the default of $b: expected a whole number",
         ),
         ("from: places, params: { b: { type: int4, default: 1, optional: true } }, limit: $b", "exclude each other"),
+        (
+            "from: places, params: { b: { type: int4, default: 500, max: 100 } }, limit: $b",
+            "the default of $b: expected at most 100",
+        ),
+        ("from: places, params: { b: { type: int4, default: 0, min: 1 } }, limit: $b", "expected at least 1"),
+        ("from: places, params: { b: { type: int4, default: -1 } }, limit: $b", "expected a number of at least 0"),
+        (
+            "from: places, params: { b: { type: \"int4[]\", default: [1, 2], max: 1 } }, where: { id: { in: $b } }",
+            "the default of $b: expected at most 1 elements",
+        ),
         ("from: places, params: { b: { type: text, min: 1 } }, where: { name: $b }", "`min` bounds numbers"),
         (
             "from: places, steps: [{ filter: { node: keep, args: { x: $b } } }]",
@@ -245,6 +255,7 @@ fn parameters() {
             "the default is not one of the choices",
         ),
     ]);
+    assert_eq!(problems("from: places, limit: $b").lines().count(), 1, "an undeclared number is told once");
     let unused = compiled("database: x\nqueries: { q: { route: \"/q/{a}\", from: places } }");
     assert!(unused.problems.to_string().contains("{a} of the route is never used"), "{}", unused.problems);
 }
@@ -260,7 +271,7 @@ fn steps() {
         ("from: places, limit: 3, steps: [{ where: { id: 1 } }]", "a `where` step drops elements"),
         ("from: places, limit: 3, steps: [{ map: { node: calc, into: x } }]", ""),
         ("from: places, steps: [{ reduce: sum }, { limit: 3 }]", "`reduce` is the last step"),
-        ("from: places, one: true, steps: [{ reduce: sum }]", "`reduce` needs a list"),
+        ("from: users, get: { id: 1 }, steps: [{ reduce: sum }]", "`reduce` needs a list"),
         (
             "from: places, steps: [{ map: { node: calc, into: x } }, { order_by: [y] }]",
             "there is no column or field \"y\" here",
@@ -278,6 +289,19 @@ fn steps() {
         (
             "from: places, steps: [{ filter: keep }, { map: keep }]",
             "queries.q.steps[1].map: node \"keep\" is a filter in queries.q.steps[0].filter: a node has one kind",
+        ),
+        (
+            "from: places, steps: [{ map: { node: calc, into: name } }]",
+            "queries.q.steps[0].map.into: \"name\" is a column of the element too: give the answer another name",
+        ),
+        ("from: places, select: [id], steps: [{ map: { node: calc, into: name } }]", ""),
+        (
+            "from: users, with: { p: { from: places } }, steps: [{ map: { node: calc, into: p } }]",
+            "is a nested query too",
+        ),
+        (
+            "from: places, steps: [{ map: { node: calc, into: x } }, { map: { node: calc, into: x } }]",
+            "\"x\" is a field that an earlier step adds too",
         ),
         ("from: users, select: [id], steps: [{ select: [name] }]", "`select` is written twice"),
         ("from: users, steps: [{ map: { node: calc, into: x, input: [nam] } }]", "did you mean \"name\"?"),

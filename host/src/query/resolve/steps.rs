@@ -83,6 +83,7 @@ impl Resolver<'_> {
             None => return,
             Some(Origin::Column(_)) => "a column of the element",
             Some(Origin::Child(_)) => "a nested query",
+            Some(Origin::Joined(_)) => "a field of the join row",
             Some(Origin::Computed) => "a field that an earlier step adds",
         };
         self.fail(into.place, path, format!("\"{}\" is {what} too: give the answer another name", into.text));

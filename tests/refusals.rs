@@ -213,3 +213,24 @@ async fn what_postgres_cannot_read_has_a_place() -> Result<()> {
     assert!(text.contains("127.0.0.1:1"), "{text}");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_good_file_is_explained() -> Result<()> {
+    let (database, sql) = world::create(postgres::shared()).await?;
+    let settings = config(&database.url, world::queries());
+    let (status, text) = verdict("check", &settings).await?;
+    assert!(status.success(), "{text}");
+    for word in ["/followeds/{user_id}", "user_id", "int4", "least", "most"] {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+    // What the owner has to run does what the server needs.
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("sangre.yaml"), settings.to_string())?;
+    let (status, statements) =
+        crate::support::server::run_for_output(&["check", "-c", "sangre.yaml", "--sql"], folder.path()).await?;
+    assert!(status.success(), "{statements}");
+    sql.batch_execute(&statements).await?;
+    let published = "select count(*) from pg_publication_tables where tablename in ('users', 'places', 'users_places')";
+    assert_eq!(crate::support::oracle::scalar(&sql, published).await?, "3");
+    Ok(())
+}

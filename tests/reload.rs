@@ -34,6 +34,7 @@ impl Scripted {
         let mut settings = config(&database.url, json!({ "places": query, "plain": plain }));
         settings["nodes"] = json!({ "score": { "script": folder.path().join("score.js") } });
         let server = Server::start(&settings).await?;
+        server.nodes_loaded().await?;
         Ok(Scripted { server, sql, folder })
     }
 

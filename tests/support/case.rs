@@ -3,11 +3,14 @@
 //! A generator makes one from a seed; a failing one is written to a file as it is, so that it can be run again after the
 //! generator has changed. Writers run side by side, so a case does not fix their interleaving.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::dice::Dice;
 use super::naive_sql::NaiveSql;
+use super::query::NODES;
 use super::schema_gen::Schema;
 use super::workload::Workload;
 use super::{query_gen, query_json};
@@ -27,8 +30,14 @@ pub struct Case {
     pub session: Vec<String>,
     /// `queries` and `tables` of the configuration.
     pub config: Value,
+    /// Source texts of the nodes, in JavaScript, by name.
+    #[serde(default)]
+    pub nodes: BTreeMap<String, String>,
     pub subscriptions: Vec<Subscription>,
     pub writers: Vec<Vec<Transaction>>,
+    /// After so many transactions the replication connection is cut; the server has to start a new stream.
+    #[serde(default)]
+    pub cuts: Vec<usize>,
 }
 
 /// One document to follow, and the SQL that gives it.
@@ -99,28 +108,37 @@ const SETTINGS: [&str; 6] = [
 ];
 
 impl Case {
-    pub fn generate(seed: u64, size: Size) -> Case {
+    /// The case of a seed; with nodes if that is asked for.
+    pub fn generate(seed: u64, size: Size, with_nodes: bool) -> Case {
         let mut dice = Dice::new(seed);
         let settings = if dice.chance(0.4) { dice.some(&SETTINGS.map(str::to_owned), 0.5) } else { Vec::new() };
         let icu = dice.chance(0.4);
         let schema = Schema::generate(&mut dice.split());
         let ddl = schema.ddl(&mut dice.split());
-        let (config, subscriptions) = documents(&mut dice.split(), &schema, size);
+        let (config, subscriptions) = documents(&mut dice.split(), &schema, size, with_nodes);
         let workload = Workload { schema: &schema };
         let fill = workload.fill(&mut dice.split());
         let writers =
             (0..size.writers).map(|writer| workload.writer(&mut dice.split(), writer, size.transactions)).collect();
+        let total = size.writers * size.transactions;
+        let cuts = if dice.chance(0.2) {
+            (0..dice.between(1, 3)).map(|_| dice.between(1, total)).collect()
+        } else {
+            Vec::new()
+        };
         let role = if schema.enforced { "origin" } else { "replica" };
         let session = vec![
             format!("set session_replication_role = '{role}'"),
             "set lock_timeout = '2s'".to_owned(),
             "set default_transaction_isolation = 'read committed'".to_owned(),
         ];
-        Case { seed, settings, icu, ddl, fill, session, config, subscriptions, writers }
+        let nodes =
+            NODES.iter().filter(|_| with_nodes).map(|(name, source)| ((*name).to_owned(), (*source).to_owned()));
+        Case { seed, settings, icu, ddl, fill, session, config, nodes: nodes.collect(), subscriptions, writers, cuts }
     }
 }
 
-fn documents(dice: &mut Dice, schema: &Schema, size: Size) -> (Value, Vec<Subscription>) {
+fn documents(dice: &mut Dice, schema: &Schema, size: Size, nodes: bool) -> (Value, Vec<Subscription>) {
     let rules = query_gen::rules(dice, schema);
     let mut config = json!({ "queries": {}, "tables": {} });
     for (index, rule) in rules.iter().enumerate() {
@@ -128,8 +146,9 @@ fn documents(dice: &mut Dice, schema: &Schema, size: Size) -> (Value, Vec<Subscr
             config["tables"][&schema.tables[index].name] = value;
         }
     }
-    let queries: Vec<_> =
-        (0..size.queries).map(|n| query_gen::query(&mut dice.split(), schema, &rules, format!("q{n}"))).collect();
+    let queries: Vec<_> = (0..size.queries)
+        .map(|n| query_gen::query(&mut dice.split(), schema, &rules, format!("q{n}"), nodes))
+        .collect();
     for query in &queries {
         config["queries"][&query.name] = query_json::query(schema, query);
     }

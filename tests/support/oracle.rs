@@ -110,7 +110,14 @@ pub async fn rehearse_with(cluster: &Cluster, case: &Case, lie: impl FnOnce(&mut
 async fn serve(bench: &Bench, case: &Case) -> Result<Vec<Track>> {
     let mut settings = config(&bench.primary.url, case.config["queries"].clone());
     settings["tables"] = case.config["tables"].clone();
+    let folder = tempfile::Builder::new().prefix("sangre-test-nodes-").tempdir()?;
+    for (name, source) in &case.nodes {
+        let file = folder.path().join(format!("{name}.js"));
+        std::fs::write(&file, source)?;
+        settings["nodes"][name] = json!({ "script": file });
+    }
     let server = Server::start(&settings).await?;
+    server.nodes_loaded().await?;
     let with_log = |error: anyhow::Error| {
         let log = server.running.log();
         let tail: Vec<&str> = log.lines().rev().take(40).collect();
@@ -123,21 +130,17 @@ async fn play(bench: &Bench, case: &Case, server: &Server) -> Result<Vec<Track>>
     let total: usize = case.writers.iter().map(Vec::len).sum();
     let (progress, receiver) = watch::channel(0);
     let (stop, stopped) = watch::channel(false);
+    let stage = follower::Stage { address: server.address.clone(), total, patient: !case.cuts.is_empty() };
     let mut followers = Vec::new();
     for (number, subscription) in case.subscriptions.iter().enumerate() {
-        followers.push(follower::start(
-            &server.address,
-            number,
-            subscription,
-            total,
-            receiver.clone(),
-            stopped.clone(),
-        ));
+        followers.push(follower::start(stage.clone(), number, subscription, receiver.clone(), stopped.clone()));
     }
+    let cutter = tokio::spawn(cut(bench.primary.clone(), case.cuts.clone(), receiver));
     writers::run(case, &bench.primary, &progress).await?;
+    cutter.await??;
     let mut tracks = Vec::new();
     for (subscription, follower) in case.subscriptions.iter().zip(&mut followers) {
-        tracks.push(settle(bench, server, subscription, follower).await?);
+        tracks.push(settle(bench, case, server, subscription, follower).await?);
     }
     stop.send_replace(true);
     for follower in followers {
@@ -146,9 +149,23 @@ async fn play(bench: &Bench, case: &Case, server: &Server) -> Result<Vec<Track>>
     Ok(tracks)
 }
 
+/// Cuts the server's replication connection whenever so many transactions have ended.
+async fn cut(database: Database, mut cuts: Vec<usize>, mut progress: writers::Progress) -> Result<()> {
+    cuts.sort_unstable();
+    let sql = database.connect().await?;
+    let kill =
+        "select count(pg_terminate_backend(active_pid)) from pg_replication_slots where database = current_database()";
+    for after in cuts {
+        progress.wait_for(|done| *done >= after).await?;
+        scalar(&sql, kill).await?;
+    }
+    Ok(())
+}
+
 /// With nobody writing, `GET` and the follower's document equal SQL. Gives the answer of `GET` as one more thing seen.
 async fn settle(
     bench: &Bench,
+    case: &Case,
     server: &Server,
     subscription: &Subscription,
     follower: &mut follower::Follower,
@@ -156,7 +173,12 @@ async fn settle(
     let path = &subscription.path;
     let lsn = scalar(&bench.sql, "select pg_current_wal_insert_lsn()").await?;
     let expected = evaluate(&bench.sql, &subscription.sql).await?;
-    let answer = http::get(&server.address, &super::client::with_query(path, "after", &lsn), &[]).await?;
+    let mut answer = http::get(&server.address, &super::client::with_query(path, "after", &lsn), &[]).await?;
+    let deadline = tokio::time::Instant::now() + SETTLE;
+    while answer.status == 503 && !case.cuts.is_empty() && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        answer = http::get(&server.address, &super::client::with_query(path, "after", &lsn), &[]).await?;
+    }
     ensure!(answer.status == 200, "GET {path}: {} {}", answer.status, answer.text());
     let got = answer.json()?;
     if let Some(at) = difference(&expected, &got) {

@@ -3,7 +3,7 @@
 //! It is made apart from the product's own syntax tree on purpose: two readings of the language that share no code.
 
 use super::kinds::{Kind, Literal};
-use super::schema_gen::Column;
+use super::schema_gen::{Column, Identity, Schema, Table};
 
 pub struct Query {
     pub name: String,
@@ -73,21 +73,69 @@ pub enum Link {
         /// Whether the names of the other side's columns are written, rather than left to the foreign key.
         spelled: bool,
         conditions: Vec<Condition>,
+        /// Columns of the join row that the element gets, and the names they get there.
+        select: Vec<(usize, String)>,
     },
 }
 
 pub enum Step {
     Where(Vec<Condition>),
+    /// Conditions on the row and on what the join row has added, the latter's columns being those of [`Link::added`].
+    WhereJoined {
+        row: Vec<Condition>,
+        join: Vec<Condition>,
+    },
     OrderBy(Vec<Order>),
     Offset(Operand),
     Limit(Operand),
     /// Columns by their new names, then children by theirs.
     Select(Vec<(usize, String)>),
+    /// The node `at-least` on a column.
+    Filter {
+        column: usize,
+        least: Operand,
+    },
+    /// The node `score` on a column.
+    Map {
+        column: usize,
+        add: Operand,
+        into: String,
+    },
+    /// The node `tally` on the list; it looks at this computed field.
+    Reduce {
+        field: String,
+    },
+}
+
+/// The nodes of generated queries, in JavaScript; `naive_sql` has the same in SQL.
+pub const NODES: [(&str, &str); 3] = [
+    (
+        "at-least",
+        "export function keep(row, args) { const [v] = Object.values(row); return v !== null && v >= args.least; }",
+    ),
+    (
+        "score",
+        "export function transform(row, args) { const [v] = Object.values(row); return v === null ? null : (v * 7 + args.add) % 5; }",
+    ),
+    (
+        "tally",
+        "export function reduce(rows, args) { return { count: rows.length, values: rows.map((row) => row[args.field] ?? null) }; }",
+    ),
+];
+
+/// What an order is by.
+#[derive(Clone, PartialEq, Eq)]
+pub enum By {
+    Column(usize),
+    /// A field that the join row has added: a column of [`Link::added`].
+    Joined(usize),
+    /// A field that `score` has added: an integer or null.
+    Computed(String),
 }
 
 #[derive(Clone)]
 pub struct Order {
-    pub column: usize,
+    pub by: By,
     pub descending: bool,
     pub nulls_first: Option<bool>,
 }
@@ -97,6 +145,12 @@ pub enum Condition {
     All(Vec<Condition>),
     Any(Vec<Condition>),
     Not(Box<Condition>),
+    /// On a field that `score` has added.
+    Computed {
+        field: String,
+        comparison: &'static Comparison,
+        with: Literal,
+    },
     Column {
         column: usize,
         test: Test,
@@ -147,6 +201,27 @@ pub enum List {
 pub struct Rule {
     pub conditions: Vec<Condition>,
     pub hidden: Vec<usize>,
+}
+
+impl Link {
+    /// What the join row adds to the element, as a table: by the names its columns have, or by those they get.
+    pub fn added(&self, schema: &Schema, renamed: bool) -> Option<Table> {
+        let Link::Through { table, select, .. } = self else { return None };
+        let columns = select.iter().map(|(index, name)| {
+            let column = schema.tables[*table].columns[*index].clone();
+            if renamed { Column { name: name.clone(), ..column } } else { column }
+        });
+        let added = Table {
+            name: schema.tables[*table].name.clone(),
+            columns: columns.collect(),
+            key: Vec::new(),
+            unique: None,
+            identity: Identity::Full,
+            partitions: None,
+            references: Vec::new(),
+        };
+        (!select.is_empty()).then_some(added)
+    }
 }
 
 impl Condition {

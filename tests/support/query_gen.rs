@@ -5,7 +5,7 @@ use serde_json::json;
 use super::dice::Dice;
 use super::kinds::{Kind, Literal};
 use super::query::{
-    Binding, COMPARISONS, Child, Condition, Form, Level, Link, List, Operand, Order, Param, Query, Rule, Step, Test,
+    Binding, By, COMPARISONS, Child, Condition, Form, Level, Link, List, Operand, Order, Param, Query, Rule, Step, Test,
 };
 use super::schema_gen::{Column, Schema, Table};
 
@@ -21,6 +21,8 @@ pub struct QueryGen<'a> {
     rules: &'a [Rule],
     params: Vec<Param>,
     levels: usize,
+    /// Whether steps may call nodes.
+    nodes: bool,
 }
 
 /// Rules for some of the tables.
@@ -38,8 +40,9 @@ pub fn rules(dice: &mut Dice, schema: &Schema) -> Vec<Rule> {
 }
 
 /// A query of this name.
-pub fn query(dice: &mut Dice, schema: &Schema, rules: &[Rule], name: String) -> Query {
+pub fn query(dice: &mut Dice, schema: &Schema, rules: &[Rule], name: String, nodes: bool) -> Query {
     let mut generator = QueryGen::new(dice, schema, rules);
+    generator.nodes = nodes;
     let root = generator.root();
     Query { name, params: generator.params, root }
 }
@@ -89,7 +92,7 @@ pub fn percent(text: &str) -> String {
 
 impl<'a> QueryGen<'a> {
     fn new(dice: &'a mut Dice, schema: &'a Schema, rules: &'a [Rule]) -> Self {
-        QueryGen { dice, schema, rules, params: Vec::new(), levels: 0 }
+        QueryGen { dice, schema, rules, params: Vec::new(), levels: 0, nodes: false }
     }
 
     fn root(&mut self) -> Level {
@@ -105,7 +108,7 @@ impl<'a> QueryGen<'a> {
             1 => Vec::new(),
             _ => unique,
         };
-        let mut level = self.level(table, 1, !get.is_empty());
+        let mut level = self.level(table, None, 1, !get.is_empty());
         for column in get {
             let operand = self.operand(&self.schema.tables[table].columns[column], 0.8, true);
             level.get.push((column, operand));
@@ -113,8 +116,10 @@ impl<'a> QueryGen<'a> {
         level
     }
 
-    fn level(&mut self, index: usize, depth: usize, single: bool) -> Level {
+    fn level(&mut self, index: usize, link: Option<&Link>, depth: usize, single: bool) -> Level {
         self.levels += 1;
+        let added = link.and_then(|link| link.added(self.schema, true));
+        let added = added.as_ref();
         let table = &self.schema.tables[index];
         let mut level = Level {
             table: index,
@@ -132,10 +137,12 @@ impl<'a> QueryGen<'a> {
         }
         if !single {
             if self.dice.chance(0.5) {
-                level.order = self.order(table);
+                level.order = self.order(table, added);
             }
-            if self.dice.chance(0.35) {
-                level.steps = self.steps(table);
+            if self.nodes && self.dice.chance(0.6) {
+                level.steps = self.node_steps(index, added);
+            } else if self.dice.chance(0.35) {
+                level.steps = self.steps(table, added);
             } else if self.dice.chance(0.3) {
                 level.limit = Some(self.count());
                 level.offset = self.dice.chance(0.4).then(|| self.skip());
@@ -149,7 +156,7 @@ impl<'a> QueryGen<'a> {
                 level.children.extend(child);
             }
         }
-        if self.dice.chance(0.1) && !single && level.select.is_none() {
+        if self.dice.chance(0.1) && !single && level.select.is_none() && !self.nodes {
             let columns = self.select(index, DEPTH).unwrap_or_default();
             if !columns.is_empty() {
                 level.steps.push(Step::Select(columns));
@@ -159,15 +166,65 @@ impl<'a> QueryGen<'a> {
         level
     }
 
-    fn steps(&mut self, table: &Table) -> Vec<Step> {
+    /// Plain steps; `added`: what join rows have added.
+    fn steps(&mut self, table: &Table, added: Option<&Table>) -> Vec<Step> {
         (0..self.dice.between(1, 4))
             .map(|_| match self.dice.weighted(&[3, 3, 1, 3]) {
-                0 => Step::Where(self.conditions(table, true, 1)),
-                1 => Step::OrderBy(self.order(table)),
+                0 => match added {
+                    Some(added) if self.dice.chance(0.5) => {
+                        let row = if self.dice.chance(0.5) { self.conditions(table, true, 1) } else { Vec::new() };
+                        Step::WhereJoined { row, join: self.conditions(added, true, 1) }
+                    }
+                    _ => Step::Where(self.conditions(table, true, 1)),
+                },
+                1 => Step::OrderBy(self.order(table, added)),
                 2 => Step::Offset(self.skip()),
                 _ => Step::Limit(self.count()),
             })
             .collect()
+    }
+
+    /// Steps with nodes between plain ones.
+    fn node_steps(&mut self, index: usize, added: Option<&Table>) -> Vec<Step> {
+        let table = &self.schema.tables[index];
+        let hidden = self.rules.get(index).map(|rule| rule.hidden.as_slice()).unwrap_or_default();
+        let fits = |column: &usize| table.columns[*column].kind == Kind::Int4 && !hidden.contains(column);
+        let columns: Vec<usize> = (0..table.columns.len()).filter(fits).collect();
+        let mut steps = if self.dice.chance(0.3) { self.steps(table, added) } else { Vec::new() };
+        let mut fields: Vec<String> = Vec::new();
+        for number in 0..self.dice.between(1, 3) {
+            match self.dice.weighted(&[2, 4]) {
+                _ if columns.is_empty() => {}
+                0 => steps.push(Step::Filter { column: *self.dice.pick(&columns), least: self.count() }),
+                _ => {
+                    let (column, add) = (*self.dice.pick(&columns), self.count());
+                    fields.push(format!("score{number}"));
+                    steps.push(Step::Map { column, add, into: format!("score{number}") });
+                }
+            }
+            let Some(field) = fields.last().cloned() else { continue };
+            match self.dice.weighted(&[4, 3, 2, 2]) {
+                0 => {}
+                1 => {
+                    let nulls_first = *self.dice.pick(&[None, None, Some(true), Some(false)]);
+                    steps.push(Step::OrderBy(vec![Order {
+                        by: By::Computed(field),
+                        descending: self.dice.chance(0.5),
+                        nulls_first,
+                    }]));
+                }
+                2 => {
+                    let comparison = &COMPARISONS[self.dice.between(0, 5)];
+                    let with = count(self.dice.between(0, 4));
+                    steps.push(Step::Where(vec![Condition::Computed { field, comparison, with }]));
+                }
+                _ => steps.push(Step::Limit(self.count())),
+            }
+        }
+        if let Some(field) = fields.first().filter(|_| self.dice.chance(0.2)) {
+            steps.push(Step::Reduce { field: field.clone() });
+        }
+        steps
     }
 
     /// Deep levels leave large texts out, so that documents stay of a size that can be compared often.
@@ -205,19 +262,46 @@ impl<'a> QueryGen<'a> {
             links.into_iter().nth(at).expect("within bounds")
         };
         let inferred = inferred && self.dice.chance(0.7);
-        if let Link::Through { table, conditions, spelled, .. } = &mut link {
+        if let Link::Through { table, conditions, spelled, select, .. } = &mut link {
             if self.dice.chance(0.25) {
                 *conditions = self.conditions(&self.schema.tables[*table], true, 1);
             }
             *spelled = self.dice.chance(0.3);
+            if self.dice.chance(0.4) {
+                *select = self.joined(*table, child);
+            }
         }
-        let one = self.dice.chance(if to_one { 0.85 } else { 0.15 });
+        let mut one = self.dice.chance(if to_one { 0.85 } else { 0.15 });
         let field = match self.dice.weighted(&[6, 1]) {
             0 => format!("with{depth}{number}"),
             _ => format!("with/{depth}~{number}"),
         };
-        let level = self.level(child, depth + 1, to_one && one);
+        let level = self.level(child, Some(&link), depth + 1, to_one && one);
+        // `reduce` answers for a list.
+        one &= !matches!(level.steps.last(), Some(Step::Reduce { .. }));
         Some(Child { field, link, inferred, one, level })
+    }
+
+    /// Columns of the join table that the element gets, by names that it has not.
+    fn joined(&mut self, join: usize, child: usize) -> Vec<(usize, String)> {
+        let (table, child) = (&self.schema.tables[join], &self.schema.tables[child]);
+        let hidden = self.rules.get(join).map(|rule| rule.hidden.as_slice()).unwrap_or_default();
+        let wanted = |index: &usize| !hidden.contains(index) && table.columns[*index].kind != Kind::Blob;
+        let mut columns: Vec<usize> = (0..table.columns.len()).filter(wanted).collect();
+        columns = self.dice.some(&columns, 0.5);
+        self.dice.shuffle(&mut columns);
+        let mut names = Vec::new();
+        for (number, column) in columns.into_iter().enumerate() {
+            let own = table.columns[column].name.clone();
+            let taken = child.columns.iter().any(|column| column.name == own);
+            let name = match self.dice.weighted(&[if taken { 0 } else { 4 }, 1, 1]) {
+                0 => own,
+                1 => format!("joined{number}"),
+                _ => format!("jo/in~ed {number}"),
+            };
+            names.push((column, name));
+        }
+        names
     }
 
     /// A join of columns that no foreign key names.
@@ -240,19 +324,25 @@ impl<'a> QueryGen<'a> {
         Some((child, Link::On(vec![*self.dice.pick(&pairs)]), false, false))
     }
 
-    fn order(&mut self, table: &Table) -> Vec<Order> {
-        let columns: Vec<usize> =
-            (0..table.columns.len()).filter(|&index| table.columns[index].kind.compares()).collect();
+    fn order(&mut self, table: &Table, added: Option<&Table>) -> Vec<Order> {
+        let comparable = |table: &Table| -> Vec<usize> {
+            (0..table.columns.len()).filter(|&index| table.columns[index].kind.compares()).collect()
+        };
+        let columns = comparable(table);
+        let joined = added.map(comparable).unwrap_or_default();
         let mut terms: Vec<Order> = Vec::new();
         for _ in 0..self.dice.between(1, 2) {
-            let column = *self.dice.pick(&columns);
-            if terms.iter().all(|term| term.column != column) {
+            let by = match self.dice.chance(if joined.is_empty() { 0.0 } else { 0.4 }) {
+                true => By::Joined(*self.dice.pick(&joined)),
+                false => By::Column(*self.dice.pick(&columns)),
+            };
+            if terms.iter().all(|term| term.by != by) {
                 let nulls_first = match self.dice.weighted(&[3, 1, 1]) {
                     0 => None,
                     1 => Some(true),
                     _ => Some(false),
                 };
-                terms.push(Order { column, descending: self.dice.chance(0.5), nulls_first });
+                terms.push(Order { by, descending: self.dice.chance(0.5), nulls_first });
             }
         }
         terms
@@ -407,6 +497,7 @@ fn links(schema: &Schema, parent: usize) -> Vec<(usize, Link, bool, bool)> {
                     child: pairs(index, other),
                     spelled: false,
                     conditions: Vec::new(),
+                    select: Vec::new(),
                 };
                 let single = between(index, parent) == 1 && between(index, target.target) == 1;
                 out.push((target.target, link, single && target.target != parent, false));

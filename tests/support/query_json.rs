@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::query::{Child, Condition, Form, Level, Link, List, Operand, Order, Param, Query, Rule, Step, Test};
+use super::query::{By, Child, Condition, Form, Level, Link, List, Operand, Order, Param, Query, Rule, Step, Test};
 use super::schema_gen::{Schema, Table};
 
 /// Names that mean something else directly inside a `where`.
@@ -19,7 +19,7 @@ pub fn query(schema: &Schema, query: &Query) -> Value {
     if !declared.is_empty() {
         out.insert("params".into(), Value::Object(declared));
     }
-    writer.level(&query.root, &mut out);
+    writer.level(&query.root, None, &mut out);
     Value::Object(out)
 }
 
@@ -61,8 +61,11 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn level(&self, level: &Level, out: &mut Map<String, Value>) {
+    /// `link`: what makes it a nested query.
+    fn level(&self, level: &Level, link: Option<&Link>, out: &mut Map<String, Value>) {
         let table = &self.schema.tables[level.table];
+        let added = link.and_then(|link| link.added(self.schema, true));
+        let added = added.as_ref();
         out.insert("from".into(), json!(table.name));
         if !level.get.is_empty() {
             let get =
@@ -73,7 +76,7 @@ impl Writer<'_> {
             out.insert("where".into(), self.conditions(&level.conditions, table));
         }
         if !level.order.is_empty() {
-            out.insert("order_by".into(), order_by(&level.order, table));
+            out.insert("order_by".into(), order_by(&level.order, table, added));
         }
         if let Some(offset) = &level.offset {
             out.insert("offset".into(), self.operand(offset));
@@ -89,14 +92,14 @@ impl Writer<'_> {
             out.insert("with".into(), Value::Object(children.collect()));
         }
         if !level.steps.is_empty() {
-            let steps = level.steps.iter().map(|step| self.step(step, table, &level.children));
+            let steps = level.steps.iter().map(|step| self.step(step, table, added, &level.children));
             out.insert("steps".into(), steps.collect());
         }
     }
 
     fn child(&self, child: &Child, parent: &Table) -> Value {
         let mut out = Map::new();
-        self.level(&child.level, &mut out);
+        self.level(&child.level, Some(&child.link), &mut out);
         let table = &self.schema.tables[child.level.table];
         let name = |table: &Table, index: usize| table.columns[index].name.clone();
         match &child.link {
@@ -105,10 +108,12 @@ impl Writer<'_> {
                 let pairs = pairs.iter().map(|&(own, its)| (name(table, own), json!(name(parent, its))));
                 out.insert("on".into(), Value::Object(pairs.collect()));
             }
-            Link::Through { table: join, conditions, .. } if child.inferred && conditions.is_empty() => {
+            Link::Through { table: join, conditions, select, .. }
+                if child.inferred && conditions.is_empty() && select.is_empty() =>
+            {
                 out.insert("through".into(), json!(self.schema.tables[*join].name));
             }
-            Link::Through { table: join, parent: to_parent, child: to_child, spelled, conditions } => {
+            Link::Through { table: join, parent: to_parent, child: to_child, spelled, conditions, select: added } => {
                 let join = &self.schema.tables[*join];
                 let side = |pairs: &[(usize, usize)], other: &Table| match (spelled, pairs) {
                     (true, _) => {
@@ -126,6 +131,9 @@ impl Writer<'_> {
                 if !conditions.is_empty() {
                     through["where"] = self.conditions(conditions, join);
                 }
+                if !added.is_empty() {
+                    through["select"] = select(added, join);
+                }
                 out.insert("through".into(), through);
             }
         }
@@ -135,16 +143,31 @@ impl Writer<'_> {
         Value::Object(out)
     }
 
-    fn step(&self, step: &Step, table: &Table, children: &[Child]) -> Value {
+    fn step(&self, step: &Step, table: &Table, added: Option<&Table>, children: &[Child]) -> Value {
         match step {
             Step::Where(conditions) => json!({ "where": self.conditions(conditions, table) }),
-            Step::OrderBy(terms) => json!({ "order_by": order_by(terms, table) }),
+            Step::WhereJoined { row, join } => {
+                let mut all = self.each(row, table);
+                all.extend(self.each(join, added.expect("a join row that adds fields")));
+                json!({ "where": { "all": all } })
+            }
+            Step::OrderBy(terms) => json!({ "order_by": order_by(terms, table, added) }),
             Step::Offset(count) => json!({ "offset": self.operand(count) }),
             Step::Limit(count) => json!({ "limit": self.operand(count) }),
+            Step::Filter { column, least } => {
+                let args = json!({ "least": self.operand(least) });
+                json!({ "filter": { "node": "at-least", "args": args, "input": [table.columns[*column].name] } })
+            }
+            Step::Map { column, add, into } => {
+                let args = json!({ "add": self.operand(add) });
+                json!({ "map": { "node": "score", "into": into, "args": args, "input": [table.columns[*column].name] } })
+            }
+            Step::Reduce { field } => json!({ "reduce": { "node": "tally", "args": { "field": field } } }),
             Step::Select(columns) => {
                 let mut list = select(columns, table);
-                let fields = children.iter().map(|child| json!(child.field));
-                list.as_array_mut().expect("a list").extend(fields);
+                let children = children.iter().map(|child| json!(child.field));
+                let added = added.iter().flat_map(|added| &added.columns).map(|column| json!(column.name));
+                list.as_array_mut().expect("a list").extend(children.chain(added));
                 json!({ "select": list })
             }
         }
@@ -175,6 +198,7 @@ impl Writer<'_> {
             Condition::All(conditions) => json!({ "all": self.each(conditions, table) }),
             Condition::Any(conditions) => json!({ "any": self.each(conditions, table) }),
             Condition::Not(inner) => json!({ "not": self.condition(inner, table) }),
+            Condition::Computed { field, comparison, with } => json!({ field: { comparison.name: with.json } }),
             Condition::Column { column, test, wrapped } => {
                 let name = table.columns[*column].name.clone();
                 let wrapped = *wrapped || WORDS.contains(&name.as_str());
@@ -218,9 +242,13 @@ impl Writer<'_> {
     }
 }
 
-fn order_by(terms: &[Order], table: &Table) -> Value {
+fn order_by(terms: &[Order], table: &Table, added: Option<&Table>) -> Value {
     let term = |term: &Order| {
-        let name = &table.columns[term.column].name;
+        let name = match &term.by {
+            By::Column(column) => &table.columns[*column].name,
+            By::Joined(column) => &added.expect("a join row that adds fields").columns[*column].name,
+            By::Computed(field) => field,
+        };
         match term.nulls_first {
             None if term.descending => json!(format!("-{name}")),
             None => json!(name),

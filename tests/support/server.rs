@@ -194,6 +194,20 @@ impl Server {
             .with_context(|| format!("/readyz does not answer {status}; log:\n{}", self.running.log()))?
     }
 
+    /// Waits until every node has been loaded, or could not be.
+    pub async fn nodes_loaded(&self) -> Result<()> {
+        let deadline = Instant::now() + START;
+        loop {
+            let nodes = http::get(&self.admin, "/nodes", &[]).await?.json()?;
+            let settled = |node: &Value| !node["version"].is_null() || !node["error"].is_null();
+            if nodes.as_array().is_some_and(|nodes| nodes.iter().all(settled)) {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < deadline, "nodes are not loaded: {nodes}\n{}", self.running.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub async fn get(&self, path: &str) -> Result<Response> {
         http::get(&self.address, path, &[]).await
     }
@@ -226,6 +240,18 @@ fn write_config(folder: &Path, config: &Value) -> Result<()> {
 
 /// Runs the program to its end: its status, and everything it printed.
 pub async fn run(arguments: &[&str], folder: &Path) -> Result<(ExitStatus, String)> {
+    let output = output(arguments, folder).await?;
+    let text = [output.stdout, output.stderr].concat();
+    Ok((output.status, String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// The same without the log on standard error.
+pub async fn run_for_output(arguments: &[&str], folder: &Path) -> Result<(ExitStatus, String)> {
+    let output = output(arguments, folder).await?;
+    Ok((output.status, String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+async fn output(arguments: &[&str], folder: &Path) -> Result<std::process::Output> {
     let child = Command::new(PROGRAM)
         .args(arguments)
         .current_dir(folder)
@@ -233,9 +259,7 @@ pub async fn run(arguments: &[&str], folder: &Path) -> Result<(ExitStatus, Strin
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let output = timeout(START, child).await.with_context(|| format!("{arguments:?} goes on"))??;
-    let text = [output.stdout, output.stderr].concat();
-    Ok((output.status, String::from_utf8_lossy(&text).into_owned()))
+    Ok(timeout(START, child).await.with_context(|| format!("{arguments:?} goes on"))??)
 }
 
 /// What `sangre serve` or `sangre check` says of a configuration.

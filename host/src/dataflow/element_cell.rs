@@ -20,6 +20,11 @@ impl Engine {
         let key = (row_id.clone(), params_key(&params));
         if let Some(&found) = self.element_index[reference.id.0 as usize].get(&key) {
             *self.elements[found].readers.entry(list).or_default() += 1;
+            let (table, shown) = (self.elements[found].table, self.elements[found].row.clone());
+            // The row may have come back with other values in this very step, after its changes were passed on.
+            if self.tables.row(table, row_id).is_some_and(|row| !std::ptr::eq(row.values(), shown.values())) {
+                self.mark_element(found);
+            }
             return found;
         }
         let Base::Row { table, .. } = plan.elements[reference.id.0 as usize].base else {
@@ -83,11 +88,11 @@ impl Engine {
         }
         let state = self.element_state(id);
         let cell = &mut self.elements[id];
-        let changed = row_changed || !same_element(&cell.state, &state);
-        if changed {
+        let same = same_element(&cell.state, &state);
+        if !same {
             cell.state = state;
         }
-        changed
+        row_changed || !same
     }
 
     fn replace_children(&mut self, id: ElementCellId, lists: Vec<ListCellId>) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use slotmap::SlotMap;
 
 use super::cells::{Blocked, DocumentCell, DocumentKey, ElementCell, ListCell, ListState, Reader, Waiting};
@@ -34,8 +34,8 @@ pub struct Effects {
     pub blocked: Vec<(DocumentKey, Option<Blocked>)>,
     /// An answer waits for a position that the stream may be long in passing: write something.
     pub provoke: bool,
-    /// Tables whose known rows contradict what the database says: start anew.
-    pub contradiction: Option<String>,
+    /// A table whose known rows contradict what the database says: see [`Engine::table_changed`].
+    pub contradiction: Option<TableId>,
 }
 
 impl Effects {
@@ -109,12 +109,14 @@ pub struct Engine {
     pub(super) wanted: Vec<(GroupId, bool)>,
     /// Groups known from the inserts of this very commit.
     pub(super) fresh: Fresh,
+    /// Groups that were filled or emptied in this step.
+    pub(super) noticed: Vec<GroupId>,
     /// Cells that may have lost their last reader.
     pub(super) orphans: Vec<Orphan>,
     /// Documents whose root changed in this step.
     pub(super) changed: BTreeSet<DocumentKey>,
     /// Who waits for a call, by the call's address; the call lives as long as it is open.
-    pub(super) waiters: FxHashMap<usize, Vec<Waiter>>,
+    pub(super) waiters: FxHashMap<usize, FxHashSet<Waiter>>,
     pub(super) effects: Effects,
 }
 
@@ -131,7 +133,7 @@ pub(super) enum Orphan {
     List(ListCellId),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Waiter {
     Element(ElementCellId),
     List(ListCellId),
@@ -173,6 +175,7 @@ impl Engine {
             dirty: BTreeSet::new(),
             wanted: Vec::new(),
             fresh: Fresh::default(),
+            noticed: Vec::new(),
             orphans: Vec::new(),
             changed: BTreeSet::new(),
             waiters: FxHashMap::default(),
@@ -380,13 +383,17 @@ impl Engine {
             self.consider(document, cause);
         }
         self.free_orphans();
+        for group in std::mem::take(&mut self.noticed) {
+            self.tables.forget_before(group);
+        }
         self.tables.sweep();
         self.fresh.clear();
         self.ask_wanted();
         if self.log.remembered() > REMEMBERED && self.stages.is_empty() {
             self.ask(Vec::new());
         }
-        let needed = self.stages.values().map(|stage| stage.opened).min();
+        // Stages open in the order of their numbers.
+        let needed = self.stages.values().next().map(|stage| stage.opened);
         self.log.trim(needed);
         self.effects.calls = self.memo.take_asked();
         std::mem::take(&mut self.effects)
@@ -416,6 +423,7 @@ impl Engine {
 
     /// A group was filled or emptied.
     pub(super) fn group_news(&mut self, group: GroupId) {
+        self.noticed.push(group);
         let readers: Vec<ListCellId> = self.tables.groups[group].readers.keys().copied().collect();
         for list in readers {
             self.list_mut(list).news.groups.push(group);
@@ -490,7 +498,7 @@ impl Engine {
                 open.sort_unstable_by_key(address);
                 open.dedup_by_key(|call| address(call));
                 for call in &open {
-                    self.waiters.entry(address(call)).or_default().push(Waiter::Document(id));
+                    self.waiters.entry(address(call)).or_default().insert(Waiter::Document(id));
                 }
                 if let Some(waiting) = &mut self.documents[id].waiting {
                     waiting.frozen = Some(open.len());

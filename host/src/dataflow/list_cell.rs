@@ -18,7 +18,7 @@ use super::guest::GuestCall;
 use super::plan::{ArrangementRef, Count, KeySource, ListId, Plan, Source};
 use super::sequence::{First, Frame, Hole, PendingList, Settled, Stage, keeps_rows, settle, sort_terms};
 use super::tables::{Fill, GroupId, ListCellId, Tables};
-use crate::data::{ElementKey, Identity, Key, KeyBuilder, KeyClass, Row, RowId, Table, Value};
+use crate::data::{ElementKey, Identity, Key, KeyBuilder, Row, RowId, Table, Value};
 
 impl Engine {
     /// The list's cell under these parents' values, made if there is none. The caller adds itself as a reader.
@@ -154,8 +154,7 @@ impl Engine {
                 };
             }
             if filled.state == Fill::Filled {
-                affected.extend(filled.rows.keys().cloned());
-                affected.extend(cell.members.keys().cloned());
+                affected.extend(filled.rows.keys().chain(&filled.before).cloned());
             }
         }
         affected
@@ -194,11 +193,7 @@ impl Engine {
         let target = |of: &Option<(Option<GroupId>, u32)>| of.and_then(|(target, _)| target);
         for group in [target(&before), target(&now)].into_iter().flatten() {
             if let Some(group) = self.tables.groups.get(group) {
-                affected.extend(group.rows.keys().cloned());
-                if group.state != Fill::Filled {
-                    // Which members it had is not known any more.
-                    affected.extend(cell.members.keys().cloned());
-                }
+                affected.extend(group.rows.keys().chain(&group.before).cloned());
             }
         }
         let (before, now) = (target(&before), target(&now));
@@ -319,6 +314,16 @@ impl Engine {
         let definition = &self.plan.lists[cell.list.0 as usize];
         let table = &self.plan.tables[element.table.0 as usize];
         let stage = &mut cell.stages[0];
+        let (plan, tables) = (&self.plan, &self.tables);
+        let join_tie = |join: &RowId| match &definition.source {
+            Source::Through { joins, add, .. } if !add.is_empty() => {
+                let table = plan.arrangements[joins.id.0 as usize].table;
+                let mut tie = KeyBuilder::new();
+                push_tie(&mut tie, &plan.tables[table.0 as usize], tables.row(table, join)?);
+                Some(tie.finish())
+            }
+            _ => None,
+        };
         member.place = match &element.state {
             ElementState::Dropped => Place::Nowhere,
             ElementState::Blocked(reason) => {
@@ -327,9 +332,9 @@ impl Engine {
             }
             ElementState::Ready(value) => {
                 let terms = sort_terms(&definition.stages[0].order, &element.row, value);
-                let keys = element_keys(table, row, &element.row, terms, &member.occurrences);
+                let keys = element_keys(table, row, &element.row, terms, &member.occurrences, &join_tie);
                 let kept_row = keeps_rows(definition, 0).then_some(&element.row);
-                let mut added = added_columns(&self.plan, &self.tables, &definition.source, &member.occurrences);
+                let mut added = added_columns(plan, tables, &definition.source, &member.occurrences);
                 for key in &keys {
                     let value = match added.next().flatten() {
                         Some(added) => self.shapes.with_added(cell.list, value, &added),
@@ -340,8 +345,8 @@ impl Engine {
                 Place::Kept(keys)
             }
             ElementState::Pending(pending) => {
-                let keys = element_keys(table, row, &element.row, KeyBuilder::new(), &member.occurrences);
-                let mut added = added_columns(&self.plan, &self.tables, &definition.source, &member.occurrences);
+                let keys = element_keys(table, row, &element.row, KeyBuilder::new(), &member.occurrences, &join_tie);
+                let mut added = added_columns(plan, tables, &definition.source, &member.occurrences);
                 for key in &keys {
                     let hole = Hole { element: pending.clone(), added: added.next().flatten() };
                     stage.pending.insert(key.clone(), hole);
@@ -396,10 +401,7 @@ impl Engine {
 
     pub(super) fn wait(&mut self, waiter: Waiter, calls: &[Arc<GuestCall>]) {
         for call in calls {
-            let waiters = self.waiters.entry(address(call)).or_default();
-            if !waiters.contains(&waiter) {
-                waiters.push(waiter);
-            }
+            self.waiters.entry(address(call)).or_default().insert(waiter);
         }
     }
 }
@@ -439,34 +441,32 @@ fn windows<'a>(
 
 /// The keys of an element's occurrences: sort terms, then what tells the element apart.
 ///
-/// Ties of the sort terms are broken by the primary key, without one by the row's JSON text. Where the primary key is
-/// the row's identity it stands for both; otherwise the identity follows.
+/// Ties of the sort terms are broken by the primary key, without one by the row's JSON text; between several join rows of one
+/// row, which can be told apart if their columns are added (`join_tie`), by theirs. Where the primary key is the row's
+/// identity it stands for both; otherwise the identity follows.
 fn element_keys(
     table: &Table,
     id: &RowId,
     row: &Row,
     mut terms: KeyBuilder,
     occurrences: &[(Option<RowId>, u32)],
+    join_tie: &dyn Fn(&RowId) -> Option<Key>,
 ) -> SmallVec<[ElementKey; 1]> {
     let identity_at = terms.len();
-    if table.primary_key.is_empty() {
-        terms.push_text(&table.row_text(row));
-    }
-    for &column in &table.primary_key {
-        match &table.columns[column].ty.class {
-            Some(class) => terms.push_ordered(class, row.get(column), false, false),
-            None => terms.push_ordered(&KeyClass::Text, &Value::from(row.get(column).to_json().as_str()), false, false),
-        }
-    }
-    if !matches!(&table.identity, Identity::Columns(columns) if *columns == table.primary_key) {
-        push_id(&mut terms, id);
-    }
+    push_tie(&mut terms, table, row);
+    let identified = matches!(&table.identity, Identity::Columns(columns) if *columns == table.primary_key);
     let start = terms.finish();
     let mut keys = SmallVec::new();
     for (join, count) in occurrences {
         for occurrence in 0..*count {
             let mut key = KeyBuilder::new();
             key.push_raw(start.as_bytes());
+            if let Some(tie) = join.as_ref().and_then(join_tie) {
+                key.push_raw(tie.as_bytes());
+            }
+            if !identified {
+                push_id(&mut key, id);
+            }
             if let Some(join) = join {
                 push_id(&mut key, join);
             }
@@ -477,6 +477,19 @@ fn element_keys(
         }
     }
     keys
+}
+
+/// What breaks ties between rows: the primary key, without one the row's JSON text.
+fn push_tie(key: &mut KeyBuilder, table: &Table, row: &Row) {
+    if table.primary_key.is_empty() {
+        key.push_text(&table.row_text(row));
+    }
+    for &column in &table.primary_key {
+        match &table.columns[column].ty.class {
+            Some(class) => key.push_ordered(class, row.get(column), false, false),
+            None => key.push_text(&row.get(column).to_json()),
+        }
+    }
 }
 
 /// For each occurrence, in the order of its keys, the columns of the join row that the list adds.

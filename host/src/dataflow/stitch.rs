@@ -23,9 +23,9 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::engine::Engine;
+use super::engine::{Engine, params_key};
 use super::plan::{Arrangement, ArrangementId};
-use super::tables::{Fill, GroupId, complete, group_key, passes, same_params};
+use super::tables::{Fill, GroupId, complete, group_key, passes};
 use crate::data::{Answer, Ask, Change, Field, Key, Row, RowId, TableId, Upquery};
 
 /// An upquery under way.
@@ -57,27 +57,26 @@ impl Fresh {
 impl Engine {
     /// Sends an upquery for the groups wanted in this step.
     pub(super) fn ask_wanted(&mut self) {
-        let mut asks: Vec<(bool, Vec<GroupId>)> = Vec::new();
+        let mut asks: Vec<Vec<GroupId>> = Vec::new();
+        let mut alike: FxHashMap<(ArrangementId, Key), usize> = FxHashMap::default();
         for (id, alone) in std::mem::take(&mut self.wanted) {
             let Some(group) = self.tables.groups.get_mut(id).filter(|group| group.state == Fill::Wanted) else {
                 continue;
             };
             group.state = Fill::Asked;
-            let group = &self.tables.groups[id];
-            let fits = |(other_alone, groups): &&mut (bool, Vec<GroupId>)| {
-                let other = &self.tables.groups[groups[0]];
-                !alone
-                    && !*other_alone
-                    && other.arrangement == group.arrangement
-                    && same_params(&other.params, &group.params)
-            };
-            match asks.iter_mut().find(fits) {
-                Some((_, groups)) => groups.push(id),
-                None => asks.push((alone, vec![id])),
+            let of = (group.arrangement, params_key(&group.params));
+            match alike.get(&of).filter(|_| !alone) {
+                Some(&index) => asks[index].push(id),
+                None => {
+                    if !alone {
+                        alike.insert(of, asks.len());
+                    }
+                    asks.push(vec![id]);
+                }
             }
         }
         if !asks.is_empty() {
-            self.ask(asks.into_iter().map(|(_, groups)| groups).collect());
+            self.ask(asks);
         }
     }
 
@@ -115,16 +114,34 @@ impl Engine {
         self.finish(super::engine::Cause::Other)
     }
 
-    /// The database refuses to answer an upquery, and asking again is of no use.
+    /// The database refuses to answer an upquery, and asking again is of no use: of several questions one may be to blame, so
+    /// each is asked alone, and the one that is refused then stays without an answer.
     pub fn refused(&mut self, id: u64) -> super::Effects {
         let asks = self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default();
-        for group in asks.into_iter().flatten() {
-            if self.tables.groups.get(group).is_some_and(|group| group.state == Fill::Asked) {
+        let groups: Vec<GroupId> = asks.into_iter().flatten().filter(|&group| self.is_asked(group)).collect();
+        match groups[..] {
+            [group] => {
                 self.tables.groups[group].state = Fill::Refused;
                 self.group_news(group);
             }
+            _ => groups.into_iter().for_each(|group| self.ask(vec![vec![group]])),
         }
         self.finish(super::engine::Cause::Other)
+    }
+
+    /// An upquery had no answer for so long that it is asked anew, table by table: one that is locked keeps no other waiting.
+    pub fn failed(&mut self, id: u64) -> super::Effects {
+        for groups in self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default() {
+            let groups: Vec<GroupId> = groups.into_iter().filter(|&group| self.is_asked(group)).collect();
+            if !groups.is_empty() {
+                self.ask(vec![groups]);
+            }
+        }
+        self.finish(super::engine::Cause::Other)
+    }
+
+    fn is_asked(&self, group: GroupId) -> bool {
+        self.tables.groups.get(group).is_some_and(|group| group.state == Fill::Asked)
     }
 
     /// The snapshot misses a commit that cannot be replayed: the same question, under a later one.
@@ -221,11 +238,12 @@ impl Engine {
     fn settle_stage(&mut self, groups: Vec<GroupId>, stage: Stage) {
         let table = stage.arrangement.table;
         let mut rows: FxHashMap<GroupId, Vec<(RowId, Row, u32)>> = FxHashMap::default();
+        if stage.rows.iter().any(|(id, (row, ..))| self.contradicts(table, id, row)) {
+            self.effects.contradiction = Some(table);
+            groups.into_iter().for_each(|group| self.tables.groups[group].state = Fill::Wanted);
+            return;
+        }
         for (id, (row, count, group)) in stage.rows {
-            if self.contradicts(table, &id, &row) {
-                let table = self.plan.tables[table.0 as usize].label();
-                self.effects.contradiction = Some(table);
-            }
             rows.entry(group).or_default().push((id, row, count));
         }
         for group in groups {
@@ -239,8 +257,8 @@ impl Engine {
         self.spread(Default::default());
     }
 
-    fn contradicts(&mut self, table: TableId, id: &RowId, row: &Row) -> bool {
-        self.tables.known_mut(table, id).is_some_and(|known| known.is_held() && known.row != *row)
+    fn contradicts(&self, table: TableId, id: &RowId, row: &Row) -> bool {
+        self.tables.known(table, id).is_some_and(|known| known.is_held() && known.row != *row)
     }
 
     /// Notes the groups of unique keys that these changes determine, and fills those that wait for an answer.

@@ -34,6 +34,8 @@ pub(super) struct Group {
     pub state: Fill,
     /// The rows, with their number (above one only for a bag).
     pub rows: FxHashMap<RowId, u32>,
+    /// The rows it had before it was emptied, until its readers have looked at what it has now.
+    pub before: Vec<RowId>,
     /// The lists that read it, with the number of times.
     pub readers: FxHashMap<ListCellId, u32>,
 }
@@ -120,6 +122,10 @@ impl Tables {
         self.known[table.0 as usize].get(id).map(|known| &known.row)
     }
 
+    pub(super) fn known(&self, table: TableId, id: &RowId) -> Option<&Known> {
+        self.known[table.0 as usize].get(id)
+    }
+
     pub(super) fn known_mut(&mut self, table: TableId, id: &RowId) -> Option<&mut Known> {
         self.known[table.0 as usize].get_mut(id)
     }
@@ -147,6 +153,7 @@ impl Tables {
             filter,
             state: Fill::Wanted,
             rows: FxHashMap::default(),
+            before: Vec::new(),
             readers: FxHashMap::default(),
         });
         cells.push(group);
@@ -185,7 +192,15 @@ impl Tables {
         group.state = state;
         let table = self.plan.arrangements[group.arrangement.0 as usize].table;
         for (row, count) in std::mem::take(&mut group.rows) {
+            self.groups[id].before.push(row.clone());
             self.release(table, row, count);
+        }
+    }
+
+    /// The readers of a group that is filled know what it has.
+    pub(super) fn forget_before(&mut self, id: GroupId) {
+        if let Some(group) = self.groups.get_mut(id).filter(|group| group.state == Fill::Filled) {
+            group.before = Vec::new();
         }
     }
 
@@ -236,7 +251,9 @@ impl Tables {
     }
 
     fn update(&mut self, table: TableId, old: &RowId, id: &RowId, row: &Row, unchanged: &[u16], touched: &mut Touched) {
-        let before = self.row(table, old).cloned();
+        // Of a row that only an element still shows nobody knows the values.
+        let known = self.known[table.0 as usize].get(old);
+        let before = known.filter(|known| known.is_held()).map(|known| known.row.clone());
         if before.is_none() && !unchanged.is_empty() {
             return self.arrives_incomplete(table, row, unchanged, touched);
         }
@@ -253,6 +270,10 @@ impl Tables {
 
     /// New values for a known row that keeps its identity.
     fn change(&mut self, table: TableId, id: &RowId, before: &Row, row: &Row, touched: &mut Touched) {
+        if same_texts(before, row) {
+            // Of the columns in use none changed.
+            return;
+        }
         for position in 0..self.arrangements[table.0 as usize].len() {
             let arrangement = self.arrangements[table.0 as usize][position];
             let was: SmallVec<[GroupId; 2]> = self
@@ -311,11 +332,10 @@ impl Tables {
         gone.sort_unstable();
         for id in gone {
             // A bag's row is removed as often as it occurs.
-            let holders = |tables: &Self| tables.known[table.0 as usize].get(&id).map_or(0, |known| known.holders);
-            while holders(self) > 0 {
-                let before = holders(self);
+            let mut holders = u32::MAX;
+            while self.known[table.0 as usize].get(&id).is_some_and(|known| (1..holders).contains(&known.holders)) {
+                holders = self.known[table.0 as usize][&id].holders;
                 self.remove(table, &id, touched);
-                assert!(holders(self) < before, "a known row is found in the groups that hold it");
             }
         }
     }
@@ -393,6 +413,12 @@ impl Tables {
 /// Whether a row meets a group's condition.
 pub(super) fn passes(group: &Group, row: &Row) -> bool {
     group.filter.as_ref().is_none_or(|filter| filter.test_row(row) == Some(true))
+}
+
+/// Whether two rows look the same to everybody, nodes included.
+fn same_texts(a: &Row, b: &Row) -> bool {
+    let same = |(a, b): (&Value, &Value)| a.is_same(b) || (a == b && a.to_json() == b.to_json());
+    a.values().iter().zip(b.values()).all(same)
 }
 
 /// The row's new values, those not sent taken from the row before.

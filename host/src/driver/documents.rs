@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::handle::{Code, Problem};
 use super::open::problem;
@@ -20,6 +20,9 @@ const LINGER: Duration = Duration::from_secs(60);
 /// Emissions a follower may be behind before it is sent one step over all it missed.
 const BEHIND: usize = 16;
 
+/// States kept for clients that come back.
+const STATES: usize = 32;
+
 /// What keeping a state costs beside what it shares with the next, in bytes: not measured, since that is a patch's work.
 const STATE_COST: usize = 1024;
 
@@ -27,11 +30,18 @@ const STATE_COST: usize = 1024;
 #[derive(Clone, Debug)]
 pub(super) enum News {
     Emission(Arc<Emission>),
-    /// A node keeps the document from following, or (`false`) no longer.
-    Held(bool),
     /// The last emission holds for the newest position too.
     Settled,
     Ended(Problem),
+    /// The query is another now: whoever follows begins anew.
+    Changed,
+}
+
+/// Whether a node keeps a document from following.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub held: bool,
+    pub since: SystemTime,
 }
 
 /// What a follower starts from.
@@ -43,7 +53,7 @@ pub(super) struct Opened {
     pub waits_for: Option<Lsn>,
     /// The state the client holds, if that is certain.
     pub base: Option<(Revision, Value)>,
-    pub held: bool,
+    pub held: watch::Receiver<Held>,
 }
 
 /// What tells documents apart, in one plan: the definition and the bound parameters.
@@ -57,6 +67,7 @@ pub(super) struct Document {
     pub definition: Arc<str>,
     news: broadcast::Sender<News>,
     newest: Option<Arc<Emission>>,
+    held: watch::Sender<Held>,
     history: Recent,
     identity: Option<(Arc<Versions>, Identity)>,
     /// Told apart from every other life of this document, here or in another run.
@@ -79,11 +90,11 @@ pub(super) struct Live {
     pub by_name: HashMap<Name, DocumentKey>,
 }
 
-/// The name of a document.
-pub(super) fn name(document: DocumentId, params: &[Option<Value>]) -> Name {
+/// The name of a document: of the bound parameters only those count that its definition has.
+pub(super) fn name(plan: &Plan, document: DocumentId, params: &[Option<Value>]) -> Name {
     let mut text = String::new();
-    for param in params {
-        match param {
+    for &index in &plan.documents[document.0 as usize].params {
+        match &params[index] {
             Some(value) => value.write_json(&mut text),
             None => text.push('-'),
         }
@@ -100,7 +111,8 @@ impl Document {
             definition,
             news: broadcast::Sender::new(BEHIND),
             newest: None,
-            history: Recent::new(),
+            held: watch::Sender::new(Held { held: false, since: SystemTime::UNIX_EPOCH }),
+            history: Recent::bounded(STATES, usize::MAX),
             identity: None,
             instance,
             idle: None,
@@ -136,11 +148,21 @@ impl Document {
 
     pub(super) fn blocked(&self, reason: Option<Blocked>) {
         match reason {
-            None => self.tell(News::Held(false)),
+            None => self.hold(false),
             Some(Blocked::Missing) => {}
-            Some(Blocked::Held) if self.newest.is_some() => self.tell(News::Held(true)),
+            Some(Blocked::Held) if self.newest.is_some() => self.hold(true),
             Some(reason) => self.tell(News::Ended(blocked_problem(reason))),
         }
+    }
+
+    fn hold(&self, held: bool) {
+        self.held.send_if_modified(|now| {
+            let differs = now.held != held;
+            if differs {
+                *now = Held { held, since: SystemTime::now() };
+            }
+            differs
+        });
     }
 
     /// What a new follower starts from. `waits_for`: a position that its first state must include and the newest does not;
@@ -161,10 +183,9 @@ impl Document {
         Ok(Opened {
             news: self.news.subscribe(),
             newest: self.newest.clone(),
-            // What a node holds will not come soon.
-            waits_for: waits_for.filter(|_| blocked != Some(Blocked::Held)),
+            waits_for,
             base,
-            held: blocked == Some(Blocked::Held),
+            held: self.held.subscribe(),
         })
     }
 

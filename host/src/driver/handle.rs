@@ -81,6 +81,12 @@ impl Update {
         self
     }
 
+    /// The same update with the text of its document already known. Only the first one given counts.
+    pub fn with_document_text(self, document: impl Into<Arc<str>>) -> Self {
+        self.texts.document.get_or_init(|| document.into());
+        self
+    }
+
     /// The same update with the text of its patch already known. Only the first one given counts.
     pub fn with_patch(self, patch: impl Into<Arc<str>>) -> Self {
         self.texts.patch.get_or_init(|| patch.into());

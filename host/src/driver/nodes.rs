@@ -1,6 +1,7 @@
 //! The node host as the writer knows it: which versions there are, and batches of calls that come back answered.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -19,7 +20,25 @@ pub(super) struct Nodes {
     events: Option<mpsc::Receiver<NodeEvent>>,
     /// The version that each node has; `None`: never loaded.
     pub versions: Vec<Option<NodeVersion>>,
+    failures: Vec<Failures>,
+    /// Which nodes have said whether they can be loaded.
+    reported: Vec<bool>,
 }
+
+/// Rows that a version of a node failed on.
+#[derive(Clone, Default)]
+struct Failures {
+    rows: u64,
+    /// How many of them the log has not told yet, since when it last told any.
+    untold: u64,
+    told: Option<Instant>,
+}
+
+/// A node's failures are told no more often than this.
+const TELL: Duration = Duration::from_secs(1);
+
+/// How much of a failing input the log shows, in bytes.
+const SHOWN: usize = 200;
 
 impl Nodes {
     pub(super) fn start(settings: HostSettings, nodes: &[NodeOptions], plan: &Plan) -> Result<Self, NodeError> {
@@ -33,10 +52,16 @@ impl Nodes {
         });
         let versions = vec![None; nodes.len()];
         if nodes.is_empty() {
-            return Ok(Nodes { host: None, events: None, versions });
+            return Ok(Nodes { host: None, events: None, versions, failures: Vec::new(), reported: Vec::new() });
         }
         let (host, events) = NodeHost::start(settings, specs.collect())?;
-        Ok(Nodes { host: Some(host), events: Some(events), versions })
+        Ok(Nodes {
+            host: Some(host),
+            events: Some(events),
+            versions,
+            failures: vec![Failures::default(); nodes.len()],
+            reported: vec![false; nodes.len()],
+        })
     }
 
     /// The next change; never, without nodes.
@@ -50,8 +75,16 @@ impl Nodes {
         std::future::pending().await
     }
 
+    /// Whether every node has been loaded, or has said why it cannot be.
+    pub(super) fn are_known(&self) -> bool {
+        self.reported.iter().all(|reported| *reported)
+    }
+
     /// Notes a change. The node and its version, if that is new.
     pub(super) fn take(&mut self, event: NodeEvent, shared: &Shared) -> Option<(NodeId, NodeVersion)> {
+        match &event {
+            NodeEvent::Loaded { node, .. } | NodeEvent::Failed { node, .. } => self.reported[node.0 as usize] = true,
+        }
         let mut infos = shared.nodes.lock().expect("nothing panics under it");
         match event {
             NodeEvent::Loaded { node, version, kind } => {
@@ -60,6 +93,7 @@ impl Nodes {
                 info.kind = kind_name(kind).into();
                 info.version = format!("{:016x}", version.0);
                 info.error = None;
+                self.failures[index] = Failures::default();
                 tracing::info!("node {} runs version {}", info.name, info.version);
                 (self.versions[index].replace(version) != Some(version)).then_some((node, version))
             }
@@ -70,6 +104,35 @@ impl Nodes {
                 info.error = Some(reason);
                 None
             }
+        }
+    }
+
+    /// Tells the log and the operator of rows that nodes failed on; clients see only what the node's policy makes of it.
+    pub(super) fn note_failures(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) {
+        for call in calls {
+            let Some(Err(error)) = call.answer() else { continue };
+            let index = call.node.0 as usize;
+            let failures = &mut self.failures[index];
+            failures.rows += 1;
+            failures.untold += 1;
+            if failures.told.is_some_and(|told| told.elapsed() < TELL) {
+                continue;
+            }
+            let mut input = call.input.to_json();
+            if input.len() > SHOWN {
+                input.truncate(input.floor_char_boundary(SHOWN));
+                input.push('…');
+            }
+            let info = &mut shared.nodes.lock().expect("nothing panics under it")[index];
+            tracing::warn!(
+                "node {} (version {:016x}) failed on {} rows, last: {error}; its input was {input}",
+                info.name,
+                call.version.0,
+                failures.untold,
+            );
+            info.error = Some(format!("failed on {} rows so far, last: {error}", failures.rows));
+            failures.untold = 0;
+            failures.told = Some(Instant::now());
         }
     }
 

@@ -17,7 +17,7 @@ use crate::revision::Revision;
 use crate::source::{Source, XidStatus, decode};
 
 /// How long `after` waits.
-const AFTER: Duration = Duration::from_secs(10);
+pub(super) const AFTER: Duration = Duration::from_secs(10);
 
 /// A position that the stream has not passed by itself after this long is provoked.
 const PATIENCE: Duration = Duration::from_millis(30);
@@ -33,6 +33,8 @@ pub(super) enum Command {
         newest: bool,
         reply: oneshot::Sender<Result<Opened, Refused>>,
     },
+    /// Make the stream move, if nobody is doing so already.
+    Provoke,
     /// Load a node's file anew.
     Reload { node: usize },
     /// Serve these queries in place of those before.
@@ -94,7 +96,7 @@ impl Shared {
 
     /// Notes whether every commit arrives, and why not.
     pub(super) fn set_status(&self, code: Option<Code>, reasons: Vec<String>) {
-        *self.health.lock().expect("nothing panics under it") = reasons;
+        self.set_health(reasons);
         let state = if code.is_some() { State::Stale } else { State::Live };
         self.status.send_if_modified(|status| {
             let differs = status.state != state || status.code != code;
@@ -103,6 +105,11 @@ impl Shared {
             }
             differs
         });
+    }
+
+    /// Notes what keeps the server from being ready.
+    pub(super) fn set_health(&self, reasons: Vec<String>) {
+        *self.health.lock().expect("nothing panics under it") = reasons;
     }
 
     fn serving(&self) -> Option<Serving> {
@@ -118,6 +125,11 @@ impl Shared {
     }
 }
 
+/// Why a client that waited for a position gets nothing.
+pub(super) fn late() -> Problem {
+    problem(Code::AfterTimeout, "the position was not reached in 10 s")
+}
+
 pub(super) fn problem(code: Code, message: impl Into<String>) -> Problem {
     Problem { code, message: message.into() }
 }
@@ -125,7 +137,7 @@ pub(super) fn problem(code: Code, message: impl Into<String>) -> Problem {
 /// See the module. Clones share everything.
 #[derive(Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Handle {
@@ -146,18 +158,19 @@ impl Handle {
         let _ = status.wait_for(|status| status.state == State::Live).await;
     }
 
-    async fn open(&self, ask: Ask) -> Result<Box<dyn Subscription>, Problem> {
+    /// What a follower of this document starts from.
+    pub(super) async fn open(&self, ask: &Ask) -> Result<Opened, Problem> {
         let resume = ask.resume.as_deref().and_then(|text| Revision::parse(text).ok());
         loop {
             let serving = self.shared.serving().ok_or_else(|| self.shared.unavailable())?;
-            let bound = bind(&serving, &ask).await?;
+            let bound = bind(&serving, ask).await?;
             let (reply, opened) = oneshot::channel();
             let (generation, newest) = (serving.generation, ask.newest);
             let command = Command::Open { bound, generation, resume, newest, reply };
             let gone = || problem(Code::ShuttingDown, "the server is shutting down");
             self.shared.commands.send(command).await.map_err(|_| gone())?;
             match opened.await.map_err(|_| gone())? {
-                Ok(opened) => return Ok(Box::new(Follower::new(self.shared.clone(), opened))),
+                Ok(opened) => return Ok(opened),
                 Err(Refused::Problem(problem)) => return Err(problem),
                 Err(Refused::OldPlan) => {}
             }
@@ -165,7 +178,6 @@ impl Handle {
     }
 
     async fn wait_for(&self, after: After) -> Result<(), Problem> {
-        let late = || problem(Code::AfterTimeout, "the position was not reached in 10 s");
         tokio::time::timeout(AFTER, self.reach(after)).await.map_err(|_| late())?
     }
 
@@ -176,12 +188,17 @@ impl Handle {
             After::Xid(xid) => committed_before(&*serving.source, xid).await?,
         };
         let mut position = self.shared.position.subscribe();
+        let mut patience = PATIENCE;
         while *position.borrow_and_update() < lsn {
             tokio::select! {
                 changed = position.changed() => {
                     changed.map_err(|_| problem(Code::ShuttingDown, "the server is shutting down"))?;
                 }
-                () = tokio::time::sleep(PATIENCE) => drop(serving.source.provoke().await),
+                () = tokio::time::sleep(patience) => {
+                    // A full queue has somebody else's.
+                    let _ = self.shared.commands.try_send(Command::Provoke);
+                    patience *= 2;
+                }
             }
         }
         Ok(())
@@ -247,7 +264,10 @@ fn request_problem(error: RequestError) -> Problem {
 
 impl Documents for Handle {
     fn subscribe(&self, ask: Ask) -> BoxFuture<'_, Result<Box<dyn Subscription>, Problem>> {
-        Box::pin(self.open(ask))
+        Box::pin(async {
+            let opened = self.open(&ask).await?;
+            Ok(Box::new(Follower::new(self.clone(), ask, opened)) as Box<dyn Subscription>)
+        })
     }
 
     fn after(&self, after: After) -> BoxFuture<'_, Result<(), Problem>> {

@@ -3,21 +3,22 @@
 //! A follower holds what the client holds: the state it was sent last. Each emission is turned into a step from there, so
 //! one that fell behind is sent a single step over all it missed, and one that comes back starts from its own state.
 
-use std::sync::Arc;
-
 use futures_util::future::BoxFuture;
 use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
 
 use super::documents::{News, Opened, step};
-use super::handle::{Code, Event, Problem, State, Status, Subscription, Update};
-use super::open::{Shared, problem};
+use super::handle::{Ask, Code, Event, Problem, State, Status, Subscription, Update};
+use super::open::{AFTER, Handle, late, problem};
 use crate::data::Value;
 use crate::diff;
 use crate::revision::{Emission, Revision};
 
 /// See the module.
 pub(super) struct Follower {
-    shared: Arc<Shared>,
+    handle: Handle,
+    /// To ask again, if the query changes.
+    ask: Ask,
     opened: Opened,
     status: watch::Receiver<Status>,
     /// What the client holds; `None` before the first update.
@@ -25,28 +26,43 @@ pub(super) struct Follower {
     /// What the client was told last; it assumes that all is well.
     told: (State, Option<Code>),
     started: bool,
+    /// Until when the client waits for the position it asked for.
+    patience: Instant,
+    /// Asking again, since the query has changed. (Kept here, so that who stops waiting for it loses nothing.)
+    reopening: Option<BoxFuture<'static, Result<Opened, Problem>>>,
 }
 
 impl Follower {
-    pub(super) fn new(shared: Arc<Shared>, mut opened: Opened) -> Self {
-        let status = shared.status.subscribe();
+    pub(super) fn new(handle: Handle, ask: Ask, mut opened: Opened) -> Self {
+        let mut status = handle.shared.status.subscribe();
+        // What changed since the writer answered has to be looked at, too.
+        status.mark_changed();
         let holds = opened.base.take();
-        Follower { shared, opened, status, holds, told: (State::Live, None), started: false }
+        let patience = Instant::now() + AFTER;
+        let told = (State::Live, None);
+        Follower { handle, ask, opened, status, holds, told, started: false, patience, reopening: None }
     }
 
     async fn advance(&mut self) -> Result<Event, Problem> {
-        if !self.started
-            && self.opened.waits_for.is_none()
-            && let Some(newest) = self.opened.newest.take()
-        {
-            return self.first(&newest);
-        }
         loop {
+            if let Some(reopening) = &mut self.reopening {
+                let opened = reopening.await;
+                self.reopening = None;
+                // Whatever the client holds is of another query.
+                (self.opened, self.holds, self.started) = (opened?, None, false);
+            }
+            if !self.started
+                && self.opened.waits_for.is_none()
+                && let Some(newest) = self.opened.newest.take()
+            {
+                return self.first(&newest);
+            }
             if self.started
                 && let Some(status) = self.news_of_status()
             {
                 return Ok(Event::Status(status));
             }
+            let waits = !self.started && self.opened.waits_for.is_some();
             tokio::select! {
                 news = self.opened.news.recv() => {
                     if let Some(event) = self.take(news)? {
@@ -57,15 +73,22 @@ impl Follower {
                     changed.map_err(|_| gone())?;
                     self.give_up()?;
                 }
+                // An error: the document is gone, and so says its news.
+                Ok(()) = self.opened.held.changed() => {}
+                () = tokio::time::sleep_until(self.patience), if waits => return Err(late()),
             }
         }
     }
 
     /// A client without a document is not left waiting for a database that is away.
-    fn give_up(&self) -> Result<(), Problem> {
-        let away = self.status.borrow().code == Some(Code::DatabaseUnreachable);
-        if away && !self.started && self.opened.newest.is_none() {
-            return Err(self.shared.unavailable());
+    fn give_up(&mut self) -> Result<(), Problem> {
+        let away = self.status.borrow().state == State::Stale;
+        if away && !self.started {
+            if self.opened.newest.is_none() {
+                return Err(self.handle.shared.unavailable());
+            }
+            // Nothing newer will come for now.
+            self.opened.waits_for = None;
         }
         Ok(())
     }
@@ -79,9 +102,10 @@ impl Follower {
                 Ok(None)
             }
             Ok(News::Emission(emission)) => self.first(&emission).map(Some),
-            Ok(News::Held(held)) => {
-                self.opened.held = held;
-                self.settle()
+            Ok(News::Changed) => {
+                let (handle, ask) = (self.handle.clone(), Ask { resume: None, ..self.ask.clone() });
+                self.reopening = Some(Box::pin(async move { handle.open(&ask).await }));
+                Ok(None)
             }
             Ok(News::Settled) => self.settle(),
             Ok(News::Ended(problem)) => Err(problem),
@@ -105,14 +129,14 @@ impl Follower {
         let root = newest.root().clone();
         let update = match self.holds.take() {
             Some(from) => {
-                let patch = step(&from, newest, &self.shared.memo);
+                let patch = step(&from, newest, &self.handle.shared.memo);
                 // What looks the same goes on under the name the client has for it.
                 let revision = if diff::is_empty(&patch) { from.0 } else { newest.revision() };
                 Update::step(revision, root, from.0, from.1).with_patch(patch)
             }
-            None => Update::whole(newest.revision(), root),
+            None => Update::whole(newest.revision(), root).with_document_text(newest.text()),
         };
-        if update.document_text().len() > self.shared.document_bytes {
+        if newest.text().len() > self.handle.shared.document_bytes {
             return Err(problem(Code::DocumentTooLarge, "the document is larger than allowed"));
         }
         self.holds = Some((update.revision, newest.root().clone()));
@@ -122,7 +146,7 @@ impl Follower {
     /// A step to this state; nothing, if it looks the same to the client.
     fn next_step(&mut self, emission: &Emission) -> Option<Event> {
         let from = self.holds.take()?;
-        let patch = step(&from, emission, &self.shared.memo);
+        let patch = step(&from, emission, &self.handle.shared.memo);
         if diff::is_empty(&patch) {
             self.holds = Some((from.0, emission.root().clone()));
             return None;
@@ -135,9 +159,12 @@ impl Follower {
     /// The status, if it is another than the client was told.
     fn news_of_status(&mut self) -> Option<Status> {
         let mut status = self.status.borrow_and_update().clone();
-        if status.state == State::Live && self.opened.held {
-            status.state = State::Degraded;
-            status.code = Some(Code::NodeUnavailable);
+        let held = *self.opened.held.borrow_and_update();
+        if status.state == State::Live {
+            status.since = status.since.max(held.since);
+            if held.held {
+                (status.state, status.code) = (State::Degraded, Some(Code::NodeUnavailable));
+            }
         }
         let now = (status.state, status.code);
         (std::mem::replace(&mut self.told, now) != now).then_some(status)

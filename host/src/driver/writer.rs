@@ -10,21 +10,28 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::documents::{Document, Live, News, Opened, Origin, name};
-use super::handle::{Code, Problem};
+use super::handle::{Code, Problem, State};
 use super::nodes::Nodes;
 use super::open::{Command, Refused, Serving, Shared, problem};
 use super::setup::{self, Pauses};
 use super::{DriverError, Options};
-use crate::data::{Answer, Change, Commit, Upquery, UpqueryError, Xid};
+use crate::data::{Answer, Change, Commit, TableId, Upquery, UpqueryError, Xid};
 use crate::dataflow::guest::GuestCall;
 use crate::dataflow::plan::{DocumentId, NodeId, Plan};
-use crate::dataflow::{Effects, Engine};
+use crate::dataflow::{Blocked, Effects, Engine};
 use crate::query::{Bound, Compiled, Routes};
 use crate::revision::Revision;
 use crate::source::{Source, SourceEvent, SourceEvents, Started};
+use crate::wasm::NodeEvent;
 
 /// How often what time alone decides is looked at.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How often an upquery is tried before it goes back to the engine.
+const TRIES: usize = 3;
+
+/// The pause after queries could not be resolved anew.
+const REPLAN: Duration = Duration::from_secs(5);
 
 /// How often documents that nobody follows are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -59,6 +66,10 @@ pub(super) struct Writer {
     next: Option<(Arc<Plan>, Arc<Routes>)>,
     /// What is to be planned when the planning under way is done.
     plan_next: Option<Why>,
+    /// A table to be read anew at the next tick.
+    contradiction: Option<TableId>,
+    /// When `plan_next` is planned, if not at once.
+    replan_at: Option<Instant>,
     /// At the last tick an answer waited for a position.
     stalled: bool,
     /// When documents were last swept.
@@ -107,6 +118,8 @@ impl Writer {
             planning: false,
             next: None,
             plan_next: None,
+            contradiction: None,
+            replan_at: None,
             stalled: false,
             swept: Instant::now(),
         }
@@ -136,18 +149,42 @@ impl Writer {
                 }
                 Some(calls) = self.guests.join_next() => {
                     let calls = calls.expect("the node host answers every call");
+                    self.nodes.note_failures(&calls, &self.shared);
                     self.step(|engine| engine.answered(&calls));
                 }
                 Some(chore) = self.chores.join_next() => {
                     self.chore_done(chore.expect("chores do not panic"))?;
                 }
                 event = self.nodes.event() => {
-                    if let Some((node, version)) = self.nodes.take(event, &self.shared) {
-                        self.step(|engine| engine.node_changed(node, Some(version), 0));
-                    }
+                    self.node_event(event);
                 }
                 _ = tick.tick() => self.tick(),
             }
+        }
+    }
+
+    fn node_event(&mut self, event: NodeEvent) {
+        let were_known = self.nodes.are_known();
+        if let Some((node, version)) = self.nodes.take(event, &self.shared) {
+            self.step(|engine| engine.node_changed(node, Some(version), 0));
+        }
+        if self.nodes.are_known() && !were_known {
+            // Who has waited for a node that does not load is told now.
+            let Some(engine) = &self.engine else { return };
+            for (&key, document) in &self.live.by_key {
+                document.blocked(engine.blocked(key));
+            }
+            if self.shared.status.borrow().state == State::Live {
+                self.shared.set_health(Vec::new());
+            }
+        }
+    }
+
+    /// Every commit arrives from now on.
+    fn set_live(&self) {
+        self.shared.set_status(None, Vec::new());
+        if !self.nodes.are_known() {
+            self.shared.set_health(vec!["nodes are being loaded for the first time".into()]);
         }
     }
 
@@ -204,7 +241,8 @@ impl Writer {
             None => {}
         }
         self.transaction = None;
-        self.upqueries.abort_all();
+        // With the tasks go answers that nobody has taken yet.
+        self.upqueries = JoinSet::new();
         tracing::info!("streaming from {} on", started.position);
         self.origin = Origin { system: started.system, timeline: started.timeline };
         for document in self.live.by_key.values_mut() {
@@ -219,7 +257,7 @@ impl Writer {
         };
         self.perform(effects);
         self.serve();
-        self.shared.set_status(None, Vec::new());
+        self.set_live();
     }
 
     /// Requests are bound to the routes of this plan from now on.
@@ -240,13 +278,12 @@ impl Writer {
     /// Opens the documents of the plan before in this one, where their queries are defined as they were.
     fn move_documents(&mut self) -> Effects {
         let before = std::mem::take(&mut self.live);
-        let definitions: HashMap<String, DocumentId> = (0..self.plan.documents.len() as u32)
-            .map(|index| (self.plan.definition_of(DocumentId(index)), DocumentId(index)))
-            .collect();
+        let ids = (0..self.plan.documents.len() as u32).map(DocumentId);
+        let definitions: HashMap<String, DocumentId> = ids.map(|id| (definition(&self.plan, id), id)).collect();
         let mut all = Effects::default();
         for (_, mut document) in before.by_key {
             let Some(&id) = definitions.get(&*document.definition) else {
-                document.tell(News::Ended(problem(Code::QueryBroken, "the query has changed: ask again")));
+                document.tell(News::Changed);
                 continue;
             };
             document.name.0 = id;
@@ -273,9 +310,15 @@ impl Writer {
             }
         }
         for key in effects.unchanged {
-            self.tell(key, News::Settled);
+            if self.engine.as_ref().is_some_and(|engine| engine.is_settled(key)) {
+                self.tell(key, News::Settled);
+            }
         }
         for (key, reason) in effects.blocked {
+            // A node that was never loaded yet may come any moment.
+            if reason == Some(Blocked::Held) && !self.nodes.are_known() {
+                continue;
+            }
             if let Some(document) = self.live.by_key.get(&key) {
                 document.blocked(reason);
             }
@@ -291,8 +334,9 @@ impl Writer {
             self.provoke();
         }
         if let Some(table) = effects.contradiction {
-            tracing::error!("rows of table {table} are not what the stream said: everything is read anew");
-            self.source.replace_tables(Arc::new(self.plan.tables.clone()));
+            let label = self.plan.tables[table.0 as usize].label();
+            tracing::error!("rows of table {label} are not what the stream said: they are read anew");
+            self.contradiction = Some(table);
         }
         if let Some(engine) = &self.engine {
             let position = engine.position();
@@ -310,9 +354,13 @@ impl Writer {
     fn answer(&mut self, id: u64, answer: Result<Answer, UpqueryError>) {
         match answer {
             Ok(answer) => self.step(|engine| engine.found(answer)),
-            Err(error) => {
-                tracing::error!("the database does not answer a query: {error}");
+            Err(UpqueryError::Definite(reason)) => {
+                tracing::error!("the database does not answer a query: {reason}");
                 self.step(|engine| engine.refused(id));
+            }
+            Err(error) => {
+                tracing::warn!("the database does not answer yet: {error}");
+                self.step(|engine| engine.failed(id));
             }
         }
     }
@@ -323,6 +371,7 @@ impl Writer {
                 // Whoever asked may have gone.
                 let _ = reply.send(self.open(bound, generation, resume, newest));
             }
+            Command::Provoke => self.provoke(),
             Command::Reload { node } => self.nodes.reload(node),
             Command::Replace { queries, tables } => {
                 let options = Options { queries, tables, ..(*self.options).clone() };
@@ -342,7 +391,7 @@ impl Writer {
             return Err(Refused::OldPlan);
         }
         let Some(engine) = &mut self.engine else { return Err(Refused::Problem(self.shared.unavailable())) };
-        let name = name(bound.document, &bound.params);
+        let name = name(&self.plan, bound.document, &bound.params);
         let key = match self.live.by_name.get(&name) {
             Some(&key) => key,
             None => {
@@ -351,7 +400,7 @@ impl Writer {
                 }
                 let (key, effects) = engine.open(bound.document, &bound.params);
                 self.instances = self.instances.wrapping_add(1);
-                let definition = self.plan.definition_of(bound.document).into();
+                let definition = definition(&self.plan, bound.document).into();
                 let document = Document::new(name.clone(), bound.params, definition, self.instances);
                 self.live.by_key.insert(key, document);
                 self.live.by_name.insert(name, key);
@@ -359,10 +408,12 @@ impl Writer {
                 key
             }
         };
-        let engine = self.engine.as_ref().expect("it was there above");
-        let (settled, blocked, position) = (engine.is_settled(key), engine.blocked(key), engine.position());
-        let document = self.live.by_key.get_mut(&key).expect("it was found or made above");
-        let away = self.shared.status.borrow().code == Some(Code::DatabaseUnreachable);
+        let gone = || Refused::Problem(problem(Code::Internal, "the document was lost: ask again"));
+        let engine = self.engine.as_ref().ok_or_else(gone)?;
+        let blocked = engine.blocked(key).filter(|reason| *reason != Blocked::Held || self.nodes.are_known());
+        let (settled, position) = (engine.is_settled(key), engine.position());
+        let document = self.live.by_key.get_mut(&key).ok_or_else(gone)?;
+        let away = self.shared.status.borrow().state == State::Stale;
         if away && !document.has_state() {
             return Err(Refused::Problem(self.shared.unavailable()));
         }
@@ -391,6 +442,15 @@ impl Writer {
         if now.duration_since(self.swept) >= SWEEP {
             self.swept = now;
             self.sweep(now);
+        }
+        if self.replan_at.is_some_and(|at| at <= now) {
+            self.replan_at = None;
+            if let Some(why) = self.plan_next.take() {
+                self.plan_anew(why);
+            }
+        }
+        if let Some(table) = self.contradiction.take() {
+            self.step(|engine| engine.table_changed(table));
         }
         // The stream passes a position by itself, but for corner cases (a position at a page's beginning).
         let waits = self.engine.as_ref().is_some_and(Engine::waits_for_position);
@@ -421,7 +481,7 @@ impl Writer {
     }
 
     fn plan_anew(&mut self, why: Why) {
-        if self.planning {
+        if self.planning || self.replan_at.is_some() {
             self.plan_next = Some(why);
             return;
         }
@@ -443,7 +503,9 @@ impl Writer {
             Chore::Planned(why, compiled) => {
                 self.planning = false;
                 self.planned(why, *compiled)?;
-                if let Some(why) = self.plan_next.take() {
+                if self.replan_at.is_none()
+                    && let Some(why) = self.plan_next.take()
+                {
                     self.plan_anew(why);
                 }
             }
@@ -453,7 +515,12 @@ impl Writer {
 
     fn planned(&mut self, why: Why, compiled: Result<Compiled, DriverError>) -> Result<(), DriverError> {
         match (why, compiled) {
-            (Why::Tables, compiled) => self.replace_plan(compiled?),
+            (Why::Tables, Ok(compiled)) => self.restart_with(Arc::new(compiled.plan), Arc::new(compiled.routes)),
+            (Why::Tables, Err(error)) => {
+                tracing::error!("queries cannot be resolved anew, which is tried again: {error}");
+                self.plan_next = Some(Why::Tables);
+                self.replan_at = Some(Instant::now() + REPLAN);
+            }
             (Why::Configuration(options), Ok(compiled)) if compiled.problems.is_empty() => {
                 tracing::info!("the configuration has changed: its queries are served now");
                 self.options = options;
@@ -470,21 +537,26 @@ impl Writer {
         Ok(())
     }
 
+    /// Goes on with this plan in a new stream, since the one there is does not tell all of its tables.
+    fn restart_with(&mut self, plan: Arc<Plan>, routes: Arc<Routes>) {
+        self.source.replace_tables(Arc::new(plan.tables.clone()));
+        self.next = Some((plan, routes));
+    }
+
     /// Goes on with another plan: at once if it needs no other tables, else as soon as the source streams them. Until then
     /// the plan before is served.
     fn replace_plan(&mut self, compiled: Compiled) {
         let (plan, routes) = (Arc::new(compiled.plan), Arc::new(compiled.routes));
         if plan.tables != self.plan.tables {
-            self.source.replace_tables(Arc::new(plan.tables.clone()));
-            self.next = Some((plan, routes));
-            return;
+            return self.restart_with(plan, routes);
         }
         self.next = None;
         self.generation += 1;
         self.routes = routes;
         if *plan != *self.plan {
             self.plan = plan.clone();
-            self.upqueries.abort_all();
+            // With the tasks go answers that nobody has taken yet.
+            self.upqueries = JoinSet::new();
             if let Some(engine) = self.engine.take() {
                 let effects = self.new_engine(engine.replanned(plan));
                 self.perform(effects);
@@ -496,11 +568,19 @@ impl Writer {
     }
 }
 
-/// Asks until there is an answer, or a refusal.
+/// What a document is defined as, in a text that is the same in another plan.
+fn definition(plan: &Plan, document: DocumentId) -> String {
+    format!("{}\n{}", plan.documents[document.0 as usize].name, plan.definition_of(document))
+}
+
+/// Asks, a few times if need be. What keeps failing goes back to the engine, which asks for less at a time, and so that its log
+/// need not reach back for ever.
 async fn ask(source: Arc<dyn Source>, upquery: Upquery, delay: Duration) -> (u64, Result<Answer, UpqueryError>) {
     let mut pauses = Pauses::new();
-    tokio::time::sleep(delay).await;
-    loop {
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    for _ in 0..TRIES {
         match source.ask(upquery.clone()).await {
             Err(UpqueryError::Definite(reason)) => return (upquery.id, Err(UpqueryError::Definite(reason))),
             Err(error) => {
@@ -510,6 +590,7 @@ async fn ask(source: Arc<dyn Source>, upquery: Upquery, delay: Duration) -> (u64
             answer => return (upquery.id, answer),
         }
     }
+    (upquery.id, source.ask(upquery).await)
 }
 
 /// Bytes nobody can guess, from the same place as the standard library's hash keys.

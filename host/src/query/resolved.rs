@@ -110,6 +110,8 @@ pub enum Source {
         parent: Vec<Pair>,
         /// The list's columns and the join table's.
         child: Vec<Pair>,
+        /// Fields the join row adds to the element: their titles, and the join table's columns.
+        add: Vec<(Arc<str>, usize)>,
     },
 }
 

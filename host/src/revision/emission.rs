@@ -15,17 +15,18 @@ pub struct Emission {
     root: Value,
     previous: Option<(Revision, Value)>,
     patch: OnceLock<Arc<str>>,
+    text: OnceLock<Arc<str>>,
 }
 
 impl Emission {
     /// A document's first state.
     pub fn first(revision: Revision, root: Value) -> Self {
-        Emission { revision, root, previous: None, patch: OnceLock::new() }
+        Emission { revision, root, previous: None, patch: OnceLock::new(), text: OnceLock::new() }
     }
 
     /// The state after `previous`.
     pub fn after(previous: (Revision, Value), revision: Revision, root: Value) -> Self {
-        Emission { revision, root, previous: Some(previous), patch: OnceLock::new() }
+        Emission { revision, root, previous: Some(previous), patch: OnceLock::new(), text: OnceLock::new() }
     }
 
     /// The new state's name.
@@ -36,6 +37,11 @@ impl Emission {
     /// The document now.
     pub fn root(&self) -> &Value {
         &self.root
+    }
+
+    /// The document's JSON text, written once by whoever needs it first.
+    pub fn text(&self) -> Arc<str> {
+        self.text.get_or_init(|| self.root.to_json().into()).clone()
     }
 
     /// The state before: `from` of the message.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::TryStreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use super::address::Address;
@@ -27,6 +28,9 @@ pub(super) struct Session {
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
 }
+
+/// How often a transaction that gave way to others is run.
+const TRIES: u32 = 20;
 
 /// The rows of each statement of a batch that has rows.
 pub(super) type Sets = Vec<Vec<SimpleQueryRow>>;
@@ -53,25 +57,35 @@ impl Pool {
         std::iter::from_fn(|| idle.pop()).find(|client| !client.is_closed())
     }
 
-    /// Runs one transaction, pinned as all are, and gives the rows of its statements.
+    /// Runs one transaction, pinned as all are, and gives the rows of its statements. One that Postgres rolled back for the
+    /// sake of others (a deadlock, a lock not to be had at once) is run again.
     pub async fn transaction(self: &Arc<Self>, begin: &str, statements: &str) -> Result<Sets, SourceError> {
-        let session = self.lend().await?;
-        let sets = query(&session.client, &format!("{begin}; {PINNED_SQL} {statements}; COMMIT")).await;
-        match sets {
-            Ok(sets) => {
-                session.give_back();
-                Ok(sets)
+        let mut tries = 1;
+        loop {
+            let session = self.lend().await?;
+            let error = match query(&session.client, &format!("{begin}; {PINNED_SQL} {statements}; COMMIT")).await {
+                Ok(sets) => {
+                    session.give_back();
+                    return Ok(sets);
+                }
+                Err(error) => error,
+            };
+            session.recover().await;
+            let gave_way =
+                matches!(error.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED | &SqlState::LOCK_NOT_AVAILABLE));
+            if !gave_way || tries == TRIES {
+                return Err(SourceError::from_sql(&error));
             }
-            Err(error) => {
-                session.recover().await;
-                Err(SourceError::from_sql(&error))
-            }
+            tries += 1;
         }
     }
 
     /// As [`Pool::transaction`], read-only. In one snapshot if `repeatable`.
     pub async fn read(self: &Arc<Self>, statements: &str) -> Result<Sets, SourceError> {
-        self.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", statements).await
+        // Functions of the catalogue lock what they describe. Rather give way than have Postgres find a deadlock after a
+        // second, and perhaps end the application's transaction for it.
+        let patient = format!("SET LOCAL lock_timeout = '300ms'; {statements}");
+        self.transaction("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", &patient).await
     }
 }
 

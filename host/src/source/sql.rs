@@ -218,9 +218,9 @@ fn like(column: &Column, pattern: &Value, fold: bool) -> String {
         return format!("({} IS NULL AND {UNKNOWN})", name(column));
     }
     let class = column.ty.class.clone().unwrap_or(KeyClass::Text);
-    // Folding is a matter of the collation: "C" would fold ASCII only.
-    let (left, word) = if fold { (name(column), "ILIKE") } else { (collated(column, &class), "LIKE") };
-    format!("({left} {word} {})", literal(pattern))
+    // Folding is a matter of the collation. That of the database is not known in memory; "C" folds ASCII, everywhere.
+    let word = if fold { "ILIKE" } else { "LIKE" };
+    format!("({} {word} {})", collated(column, &class), literal(pattern))
 }
 
 fn contains_json(column: &Column, with: &Value, denied: bool) -> String {

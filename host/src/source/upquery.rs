@@ -38,7 +38,7 @@ use crate::data::{
 };
 
 /// For how long an upquery waits for a lock, and how long it may take in all.
-const LIMITS: &str = "SET LOCAL row_security = off; SET LOCAL lock_timeout = '2s'; SET LOCAL statement_timeout = '60s'; \
+const LIMITS: &str = "SET LOCAL row_security = off; SET LOCAL lock_timeout = '500ms'; SET LOCAL statement_timeout = '60s'; \
     SET LOCAL idle_in_transaction_session_timeout = '60s'; ";
 
 /// The stream an answer has to fit.

@@ -1,9 +1,7 @@
 //! `LIKE` and `ILIKE`.
 //!
-//! `%` is any text, `_` one character, `\` takes the next character as it is. Exact for `LIKE`. `ILIKE` compares
-//! characters in lower case, each by its own simple mapping, as Postgres does in a UTF-8 database whose character type is
-//! a libc locale. It differs where `lower()` there does: under the character type "C" Postgres folds ASCII only, Turkish
-//! locales fold I to ı, ICU may map one character to several, and the tables may be of another Unicode version.
+//! `%` is any text, `_` one character, `\` takes the next character as it is. Exact for `LIKE`. `ILIKE` takes
+//! ASCII letters of either case as equal, as Postgres does under the collation "C".
 
 /// Whether Postgres accepts the pattern: one that ends with an escape for nothing is an error there.
 pub fn is_like_pattern(pattern: &str) -> bool {
@@ -57,15 +55,5 @@ fn next(pattern: &mut std::str::Chars<'_>) -> Option<Token> {
 }
 
 fn same(a: char, b: char, fold: bool) -> bool {
-    a == b || (fold && lower(a) == lower(b))
-}
-
-fn lower(char: char) -> char {
-    let mut lower = char.to_lowercase();
-    match (lower.next(), lower.next()) {
-        (Some(one), None) => one,
-        // İ alone has two characters for its lower case; libc has one.
-        _ if char == 'İ' => 'i',
-        _ => char,
-    }
+    a == b || (fold && a.eq_ignore_ascii_case(&b))
 }

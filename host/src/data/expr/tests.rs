@@ -111,9 +111,14 @@ fn like_matches_as_postgres_does() {
     ] {
         assert_eq!(test(&like(pattern, false), &Value::from(text).to_json()), Some(expected), "{text} like {pattern}");
     }
-    for (text, pattern, expected) in
-        [("ABC", "a_C", true), ("ÉTÉ", "é%É", true), ("a%C", "A\\%c", true), ("ß", "ẞ", true), ("x", "y", false)]
-    {
+    for (text, pattern, expected) in [
+        ("ABC", "a_C", true),
+        ("ÉTÉ", "é%É", false),
+        ("ÉtÉ", "É%É", true),
+        ("a%C", "A\\%c", true),
+        ("ß", "ẞ", false),
+        ("x", "y", false),
+    ] {
         assert_eq!(test(&like(pattern, true), &Value::from(text).to_json()), Some(expected), "{text} ilike {pattern}");
     }
     assert_eq!(test(&like("%", false), "null"), None);

@@ -82,7 +82,7 @@ pub(super) fn plan(on_error: OnError) -> Plan {
             arrangement(FOLLOWS, vec![(0, Int)], None, 0),
             arrangement(PLACES, vec![(1, Int)], None, 0),
             arrangement(PLACES, vec![], Some(at_least), 1),
-            arrangement(USERS, vec![], None, 0),
+            arrangement(USERS, vec![], Some(Expr::Not(Box::new(Expr::IsNull(Field::Column(1))))), 0),
         ],
         elements: vec![
             // 0: a place under a user, filtered and mapped. Parameters: min, most.
@@ -223,7 +223,7 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 parents: 0,
                 params: 2,
             },
-            // 5: the first three users by name, mapped and filtered, by falling id, then two of them.
+            // 5: the first three users that have a name, by name, mapped and filtered, by falling id, then two of them.
             List {
                 source: Source::Rows(rows(4, vec![], vec![])),
                 stages: vec![
@@ -447,6 +447,7 @@ impl Oracle<'_> {
 
     fn staged(&self) -> Option<Value> {
         let mut users = self.rows(USERS);
+        users.retain(|user| !user.get(1).is_null());
         users.sort_by(by_name);
         users.truncate(3);
         let mut kept = Vec::new();

@@ -109,6 +109,9 @@ impl World {
         self.open.remove(&xid);
         let mut changes = Vec::new();
         let mut locked = BTreeSet::new();
+        if rng.random_bool(0.15) {
+            self.come_back(rng, &mut changes, &mut locked);
+        }
         for _ in 0..rng.random_range(1..5) {
             self.change(rng, &mut changes, &mut locked);
         }
@@ -188,6 +191,46 @@ impl World {
 
     fn is_locked(&self, table: TableId, id: &RowId) -> bool {
         self.unseen.values().any(|rows| rows.contains(&(table.0, id.clone())))
+    }
+
+    /// A user goes and comes back as another in one transaction, and a place begins to name it: a row that some list still
+    /// shows as it was, while another finds it anew.
+    fn come_back(&mut self, rng: &mut SmallRng, changes: &mut Vec<Change>, locked: &mut BTreeSet<(u32, RowId)>) {
+        let users = self.state.keys().filter(|(table, id)| *table == USERS.0 && !self.is_locked(USERS, id));
+        let Some((_, id)) = users.choose(rng).cloned() else { return };
+        let number = self.state[&(USERS.0, id.clone())].0.get(0).clone();
+        let user = |rng: &mut SmallRng| {
+            let mut values = random_row(USERS, rng).values().to_vec();
+            values[0] = number.clone();
+            values
+        };
+        let mut all = vec![
+            Change::Delete { table: USERS, id: id.clone() },
+            Change::Insert { table: USERS, id: id.clone(), row: Row::new(user(rng)) },
+        ];
+        if rng.random_bool(0.5) {
+            let mut values = user(rng);
+            values[LARGE] = Value::Null;
+            let row = Row::new(values);
+            all.push(Change::Update {
+                table: USERS,
+                old: id.clone(),
+                id: id.clone(),
+                row,
+                unchanged: vec![LARGE as u16],
+            });
+        }
+        let mut values = random_row(PLACES, rng).values().to_vec();
+        values[2] = number.clone();
+        let place = Row::new(values);
+        let place_id = id_of(PLACES, &place);
+        if !self.state.contains_key(&(PLACES.0, place_id.clone())) && !self.is_locked(PLACES, &place_id) {
+            locked.insert((PLACES.0, place_id.clone()));
+            all.push(Change::Insert { table: PLACES, id: place_id, row: place });
+        }
+        locked.insert((USERS.0, id));
+        all.iter().for_each(|change| apply(&mut self.state, change));
+        changes.extend(all);
     }
 
     fn change(&mut self, rng: &mut SmallRng, changes: &mut Vec<Change>, locked: &mut BTreeSet<(u32, RowId)>) {

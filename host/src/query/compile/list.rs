@@ -57,13 +57,14 @@ impl Compiler<'_> {
                 let key = keys(pairs, &parent);
                 Source::Rows(self.arrange(list.table, key, &list.filter, query, local))
             }
-            resolved::Source::Through { table, filter, parent: parents, child } => {
+            resolved::Source::Through { table, filter, parent: parents, child, add } => {
                 let join_key = keys(parents, &parent);
                 let join = |column| KeySource::Join(self.column(*table, column));
                 let row_key = keys(child, &join);
                 let joins = self.arrange(*table, join_key, filter, query, local);
                 let rows = self.arrange(list.table, row_key, &list.filter, query, local);
-                Source::Through { joins, rows, add: Vec::new() }
+                let add = add.iter().map(|(title, column)| (title.clone(), self.column(*table, *column))).collect();
+                Source::Through { joins, rows, add }
             }
         }
     }

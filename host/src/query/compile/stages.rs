@@ -1,13 +1,14 @@
 //! Stages: a query's steps, cut where an order or a window has to come before the next step.
 //!
 //! A stage is steps on each element, then an order, then a window. Steps on elements may run before an order that was
-//! written earlier if it is one of columns, which no step changes; never before a window, which they would shift.
+//! written earlier if it is one of columns, which no step changes; never before a window, which they would shift. A list whose join rows add fields begins with a stage of bare
+//! elements: they are cells shared with other lists, and only later stages are the list's own.
 
 use super::Compiler;
 use super::local::Local;
 use crate::data::Field;
 use crate::dataflow::plan::{Count, OrderBy, Stage};
-use crate::query::resolved::{Op, ResolvedList, ResolvedQuery};
+use crate::query::resolved::{Op, ResolvedList, ResolvedQuery, Source};
 
 /// A stage being collected.
 #[derive(Default)]
@@ -19,6 +20,10 @@ struct Draft<'q> {
 }
 
 impl Draft<'_> {
+    fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.order.is_empty() && !self.has_window()
+    }
+
     fn has_window(&self) -> bool {
         self.offset.is_some() || self.limit.is_some()
     }
@@ -27,6 +32,11 @@ impl Draft<'_> {
     fn takes_steps(&self) -> bool {
         !self.has_window() && self.order.iter().all(|term| matches!(term.field, Field::Column(_)))
     }
+}
+
+/// Whether a join row adds fields to the list's elements.
+fn adds_fields(list: &ResolvedList) -> bool {
+    matches!(&list.source, Source::Through { add, .. } if !add.is_empty())
 }
 
 impl Compiler<'_> {
@@ -83,6 +93,10 @@ impl Compiler<'_> {
                 Op::Limit(count) => draft.limit = Some(count.clone()),
                 Op::Reduce(_) => {}
             }
+        }
+        if adds_fields(list) && !drafts[0].is_empty() {
+            // The first stage's elements are shared with lists that add nothing.
+            drafts.insert(0, Draft::default());
         }
         drafts
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Resolver;
 use super::scope::{Found, Scope, common_class};
-use crate::data::{ColumnType, Comparison, Decode, Expr, KeyClass, Operand as Value, Value as Json};
+use crate::data::{ColumnType, Comparison, Decode, Expr, Field, KeyClass, Operand as Value, Value as Json};
 use crate::query::literal::{Parsed, parse_literal};
 use crate::query::problem::{Path, Place};
 use crate::query::syntax::{Condition, Op, Operand, OperandKind, Param};
@@ -47,7 +47,10 @@ impl Resolver<'_> {
             Condition::Test { field, op, with } => {
                 let path = path.then(&field.text);
                 let found = self.find(scope, field, &path)?;
-                self.warn_if_slow(*op, with, &path, top);
+                // A field is tested where it is made, for no more than one list's elements.
+                if matches!(found.field, Field::Column(_)) {
+                    self.warn_if_slow(*op, with, &path, top);
+                }
                 self.test(found, *op, with, &path)?
             }
         })

@@ -3,12 +3,14 @@
 //! Foreign keys say it in either direction. Two of them, or none, are an error that lists the choices as they would be
 //! written: guessing would change a document when somebody adds a key.
 
+use std::sync::Arc;
+
 use super::Resolver;
 use super::scope::common_class;
 use crate::data::{CatalogueTable, ForeignKey};
 use crate::query::problem::{Path, Place};
 use crate::query::resolved::{Pair, Source};
-use crate::query::syntax::{Join, Side, Through};
+use crate::query::syntax::{Join, Pick, Side, Through};
 use crate::query::tree::Name;
 
 /// Columns of one table and of another that correspond.
@@ -51,9 +53,6 @@ impl Resolver<'_> {
     }
 
     fn through(&mut self, parent: usize, child: usize, through: &Through, path: &Path) -> Option<Source> {
-        if let Some(pick) = through.select.first() {
-            self.fail(pick.name.place, &path.then("select"), "`select` in `through` is not supported yet");
-        }
         let table = self.table(&through.table, path)?;
         let place = through.table.place;
         let (own_parent, own_child) = match (&through.parent, &through.child) {
@@ -82,7 +81,25 @@ impl Resolver<'_> {
         let parent = self.pairs(table, parent, &own_parent, place, path);
         let child = self.pairs(child, table, &child_columns, place, path);
         let filter = self.rows_filter(table, through.condition.as_ref(), path);
-        Some(Source::Through { table, filter: filter?, parent: parent?, child: child? })
+        let add = self.added(table, &through.select, &path.then("select"));
+        Some(Source::Through { table, filter: filter?, parent: parent?, child: child?, add: add? })
+    }
+
+    /// Columns of the join row that become fields of the element.
+    fn added(&mut self, table: usize, picks: &[Pick], path: &Path) -> Option<Vec<(Arc<str>, usize)>> {
+        let found = self.table_at(table);
+        let added: Vec<_> = picks
+            .iter()
+            .map(|pick| {
+                let column = self.column(found, &pick.name, path)?;
+                if self.refuse_hidden(table, column, &pick.name, path) {
+                    return None;
+                }
+                self.use_column(table, column);
+                Some((Arc::from(pick.title.as_str()), column))
+            })
+            .collect();
+        added.into_iter().collect()
     }
 
     /// Both sides are one table, and nothing says which key is whose.

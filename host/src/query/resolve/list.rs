@@ -6,9 +6,9 @@ use super::Resolver;
 use super::scope::{Origin, Scope};
 use super::table::published;
 use crate::data::{Comparison, Expr};
-use crate::query::problem::Path;
+use crate::query::problem::{Path, Place};
 use crate::query::resolved::{Op, ResolvedList, Source};
-use crate::query::syntax::{Body, Child, Condition, Operand, OperandKind, Pick, Query, Step};
+use crate::query::syntax::{Body, Child, Condition, Join, Operand, OperandKind, Pick, Query, Step};
 use crate::query::tree::{Kind, Name};
 
 /// A nested list and what steps of its parent know of its element.
@@ -18,23 +18,25 @@ impl Resolver<'_> {
     /// The root of a query.
     pub fn root(&mut self, query: &Query, path: &Path) -> Option<ResolvedList> {
         let table = self.table(&query.body.from, path)?;
-        let mut list = self.list(&query.body, table, Source::Root, path, 1)?;
+        let mut list = self.list(&query.body, table, Source::Root, &[], path, 1)?;
         list.0.one |= query.body.get.is_some();
         Some(list.0)
     }
 
+    /// `joined`: what the join row adds to each element, as it was written.
     fn list(
         &mut self,
         body: &Body,
         table: usize,
         source: Source,
+        joined: &[Pick],
         path: &Path,
         level: usize,
     ) -> Option<(ResolvedList, Scope)> {
         let filter = self.rows_filter(table, body.condition.as_ref(), path);
         let get = self.get(body, table, path);
         let children = self.children(body, table, path, level);
-        let columns = self.columns(body, table, path);
+        let columns = self.columns(body, table, joined, path);
         let mut scope = Scope::columns(table);
         for (title, column) in columns.iter().flatten() {
             scope.set(title, Origin::Column(*column));
@@ -44,6 +46,7 @@ impl Resolver<'_> {
             scope.set(name, origin.clone());
             debug_assert!(list.table < self.catalogue.tables.len(), "children are resolved");
         }
+        self.add_joined(&source, joined, &mut scope, path);
         self.refuse_limit(body, path);
         let mut ops = Vec::new();
         let early = self.ops(body, &mut scope, &mut ops, path);
@@ -142,19 +145,24 @@ impl Resolver<'_> {
         }
         let table = self.table(&child.body.from, path)?;
         let source = self.join(parent, table, &child.join, &child.body.from, path);
-        let list = self.list(&child.body, table, source.clone().unwrap_or(Source::Root), path, level);
+        let joined = match &child.join {
+            Join::Through(through) => through.select.as_slice(),
+            Join::On(_) | Join::Inferred => &[],
+        };
+        let list = self.list(&child.body, table, source.clone().unwrap_or(Source::Root), joined, path, level);
         let ((list, scope), _) = (list?, source?);
         let known = list.one && !scope.replaced && !list.ops.iter().any(|op| matches!(op, Op::Reduce(_)));
         let types = scope.fields.iter().filter(|_| known).filter_map(|(title, origin)| match origin {
             Origin::Column(column) => Some((title.clone(), self.table_at(table).columns[*column].ty.clone())),
-            _ => None,
+            Origin::Joined(ty) => Some((title.clone(), ty.clone())),
+            Origin::Computed | Origin::Child(_) => None,
         });
         let origin = Origin::Child(types.collect());
         Some((child.field.as_str().into(), list, origin))
     }
 
     /// Columns of the element: those selected, else all that are not hidden.
-    fn columns(&mut self, body: &Body, table: usize, path: &Path) -> Option<Vec<(Arc<str>, usize)>> {
+    fn columns(&mut self, body: &Body, table: usize, joined: &[Pick], path: &Path) -> Option<Vec<(Arc<str>, usize)>> {
         let found = self.table_at(table);
         let Some((picks, path)) = self.selection(body, path) else {
             let columns: Vec<usize> = published(found).filter(|column| !self.is_hidden(table, *column)).collect();
@@ -164,8 +172,9 @@ impl Resolver<'_> {
         let mut columns = Vec::new();
         let mut failed = false;
         for pick in picks {
-            if found.column(pick.name.as_str()).is_none() && is_field(body, pick.name.as_str()) {
-                // A child or computed field is there anyway.
+            let is_joined = || joined.iter().any(|added| added.title.text == pick.name.text);
+            if found.column(pick.name.as_str()).is_none() && (is_field(body, pick.name.as_str()) || is_joined()) {
+                // A child, a computed field or one of the join row is there anyway.
                 if pick.title.text != pick.name.text {
                     let message = format!("\"{}\" is not a column: give it its name where it is made", pick.name.text);
                     self.fail(pick.name.place, &path, message);
@@ -198,6 +207,37 @@ impl Resolver<'_> {
             self.fail(place, &path, "`select` is written twice before the first node");
         }
         first
+    }
+
+    /// Brings what the join row adds into reach; a field of the element that is called the same is an error.
+    fn add_joined(&mut self, source: &Source, joined: &[Pick], scope: &mut Scope, path: &Path) {
+        let Source::Through { table, add, .. } = source else { return };
+        let join = self.table_at(*table);
+        for (title, column) in add {
+            let place = joined
+                .iter()
+                .find(|pick| *pick.title.text == **title)
+                .map_or(Place::default(), |pick| pick.title.place);
+            let own = match scope.fields.iter().find(|(have, _)| have == title) {
+                None => {
+                    scope.set(title, Origin::Joined(join.columns[*column].ty.clone()));
+                    continue;
+                }
+                Some((_, Origin::Column(own))) => {
+                    let own_table = self.table_at(scope.table);
+                    format!("{}.{}", own_table.label(), own_table.columns[*own].name)
+                }
+                Some(_) => format!("the nested query \"{title}\""),
+            };
+            let message = format!(
+                "{}.{} and {own} would both be the field \"{title}\": give one of them another name, \
+                 such as `through: {{ select: [{{ other: {} }}] }}`",
+                join.label(),
+                join.columns[*column].name,
+                join.columns[*column].name
+            );
+            self.fail(place, &path.then("through").then("select"), message);
+        }
     }
 
     fn refuse_clash(&mut self, scope: &Scope, name: &str, body: &Body, path: &Path) {

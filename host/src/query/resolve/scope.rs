@@ -24,20 +24,12 @@ pub struct Scope {
 #[derive(Clone, Debug)]
 pub enum Origin {
     Column(usize),
+    /// A column of the join row, of this type; in reach before the first node too.
+    Joined(Arc<ColumnType>),
     /// A node's answer.
     Computed,
     /// A nested query; the columns of its element, if it is a single one that no node has replaced.
     Child(Vec<(Arc<str>, Arc<ColumnType>)>),
-}
-
-impl Origin {
-    /// The column it is.
-    pub fn column(&self) -> Option<usize> {
-        match self {
-            Origin::Column(column) => Some(*column),
-            Origin::Computed | Origin::Child(_) => None,
-        }
-    }
 }
 
 /// A name that was found.
@@ -74,6 +66,13 @@ impl Resolver<'_> {
     pub fn find(&mut self, scope: &Scope, name: &Name, path: &Path) -> Option<Found> {
         let table = self.table_at(scope.table);
         if !scope.after_node {
+            if let Some(Origin::Joined(ty)) = scope.field(name.as_str()) {
+                if table.column(name.as_str()).is_some() {
+                    self.fail(name.place, path, ambiguous(name, table));
+                    return None;
+                }
+                return Some(joined(name, ty));
+            }
             let column = match self.early(scope, table, name) {
                 Some(message) => {
                     self.fail(name.place, path, message);
@@ -88,6 +87,7 @@ impl Resolver<'_> {
         }
         match scope.field(name.as_str()) {
             Some(Origin::Column(column)) => return Some(self.found_column(scope.table, *column)),
+            Some(Origin::Joined(ty)) => return Some(joined(name, ty)),
             Some(_) => return Some(json(vec![name.as_str().into()])),
             None => {}
         }
@@ -129,6 +129,21 @@ impl Resolver<'_> {
 fn json(path: Vec<Arc<str>>) -> Found {
     let label = path.join(".");
     Found { field: Field::Path(path), ty: None, label }
+}
+
+/// A field that the join row has added.
+fn joined(name: &Name, ty: &Arc<ColumnType>) -> Found {
+    Found { ty: Some(ty.clone()), ..json(vec![name.as_str().into()]) }
+}
+
+/// A field of the join row that is called as a column which the element leaves out.
+fn ambiguous(name: &Name, table: &CatalogueTable) -> String {
+    format!(
+        "\"{0}\" is a column of \"{1}\" and a field that `through` adds: give the field another name, \
+         `through: {{ select: [{{ other: column }}] }}`",
+        name.text,
+        table.label()
+    )
 }
 
 /// A member of a field: of a single child whose columns are known, with its type.

@@ -59,7 +59,7 @@ impl Resolver<'_> {
             Step::Where(condition) => {
                 let at_start = !scope.after_node && !ops.iter().any(|op| matches!(op, Op::Offset(_) | Op::Limit(_)));
                 match self.condition(scope, condition, &path.then("where"), at_start) {
-                    Some(expr) if at_start => flatten(expr, early),
+                    Some(expr) if at_start => start_with(expr, early, ops),
                     Some(expr) => ops.push(Op::Where(expr)),
                     None => {}
                 }
@@ -83,25 +83,38 @@ impl Resolver<'_> {
             None => return,
             Some(Origin::Column(_)) => "a column of the element",
             Some(Origin::Child(_)) => "a nested query",
+            Some(Origin::Joined(_)) => "a field of the join row",
             Some(Origin::Computed) => "a field that an earlier step adds",
         };
         self.fail(into.place, path, format!("\"{}\" is {what} too: give the answer another name", into.text));
     }
 
     /// An answer that replaces the element carries the numbers it was given, as the node's language holds them.
-    fn warn_of_long_numbers(&mut self, scope: &Scope, call: &syntax::Call, called: Option<&Call>, path: &Path) {
+    fn warn_of_long_numbers<'s>(&mut self, scope: &'s Scope, call: &syntax::Call, called: Option<&Call>, path: &Path) {
         let table = self.table_at(scope.table);
-        let seen: Vec<usize> = match called.map(|called| &called.input) {
-            Some(Some(input)) => input.iter().filter_map(|(_, field)| column_of(field)).collect(),
-            _ => scope.fields.iter().filter_map(|(_, origin)| origin.column()).collect(),
+        let of_column = |column: usize| (&table.columns[column].name, &table.columns[column].ty);
+        let of_field = |(name, origin): &'s (Arc<str>, Origin)| match origin {
+            Origin::Column(column) => Some(of_column(*column)),
+            Origin::Joined(ty) => Some((name, ty)),
+            Origin::Computed | Origin::Child(_) => None,
         };
-        let is_long = |column: &&usize| matches!(&*table.columns[**column].ty.sql, "int8" | "numeric");
-        if let Some(column) = seen.iter().find(is_long) {
-            let column = &table.columns[*column];
+        let seen: Vec<_> = match called.map(|called| &called.input) {
+            Some(Some(input)) => input
+                .iter()
+                .filter_map(|(_, field)| match field {
+                    Field::Column(column) => Some(of_column(*column)),
+                    Field::Path(path) => {
+                        scope.fields.iter().find(|(name, _)| path[..] == [name.clone()]).and_then(of_field)
+                    }
+                })
+                .collect(),
+            _ => scope.fields.iter().filter_map(of_field).collect(),
+        };
+        if let Some((name, ty)) = seen.iter().find(|(_, ty)| matches!(&*ty.sql, "int8" | "numeric")) {
             let message = format!(
-                "the answer replaces the element, and JavaScript rounds long values of \"{}\" ({}): write `into`, or an \
+                "the answer replaces the element, and JavaScript rounds long values of \"{name}\" ({}): write `into`, or an \
                  `input` without it",
-                column.name, column.ty.sql
+                ty.sql
             );
             self.warn(call.node.place, path, message);
         }
@@ -249,9 +262,28 @@ impl Resolver<'_> {
     }
 }
 
-fn column_of(field: &Field) -> Option<usize> {
-    match field {
-        Field::Column(column) => Some(*column),
-        Field::Path(_) => None,
+/// A condition before any window: what is about columns only decides which rows the list starts from, the rest is a step.
+fn start_with(expr: Expr, early: &mut Vec<Expr>, ops: &mut Vec<Op>) {
+    let mut all = Vec::new();
+    flatten(expr, &mut all);
+    let (of_rows, mut of_fields): (Vec<Expr>, Vec<Expr>) = all.into_iter().partition(is_of_columns);
+    early.extend(of_rows);
+    match of_fields.len() {
+        0 => {}
+        1 => ops.extend(of_fields.pop().map(Op::Where)),
+        _ => ops.push(Op::Where(Expr::All(of_fields))),
+    }
+}
+
+fn is_of_columns(expr: &Expr) -> bool {
+    match expr {
+        Expr::All(all) | Expr::Any(all) => all.iter().all(is_of_columns),
+        Expr::Not(not) => is_of_columns(not),
+        Expr::IsNull(field)
+        | Expr::Compare { field, .. }
+        | Expr::In { field, .. }
+        | Expr::Like { field, .. }
+        | Expr::Contains { field, .. }
+        | Expr::Overlaps { field, .. } => matches!(field, Field::Column(_)),
     }
 }

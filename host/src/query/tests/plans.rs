@@ -117,6 +117,70 @@ fn stages_are_cut_where_an_order_or_window_must_come_first() {
 }
 
 #[test]
+fn a_join_row_adds_fields() {
+    let through = |body: &str| {
+        query(&format!("from: users, select: [id], with: {{ p: {{ from: places, select: [id], through: {body} }} }}"))
+    };
+    let rows = "rows0 users() /0
+         rows1 users_places(user_id:int8) /0
+         rows2 places(id:int8) /0";
+    let root = "users {id, p: list0(id) []}";
+    // Nothing is done with them.
+    check(
+        &through("{ table: users_places, select: [role, { place: place_id }] }"),
+        &format!(
+            "{rows}
+             elem0 /0 places {{id}}
+             elem1 /0 {root}
+             list0 /1+0 rows1(parent 0) [] -> rows2(join 1) [] +role=role +place=place_id | elem0 []
+             list1 /0+0 rows0() [] | elem1 []
+             q = list1 []"
+        ),
+    );
+    // An order of columns alone comes after them, too.
+    check(
+        &through("{ table: users_places, select: [role] }, order_by: [-role, name], limit: 2"),
+        &format!(
+            "{rows}
+             elem0 /0 places {{id}}
+             elem1 /0 {root}
+             list0 /1+0 rows1(parent 0) [] -> rows2(join 1) [] +role=role | elem0 [] | elem0 [] by -.role:text by #1:text limit 2
+             list1 /0+0 rows0() [] | elem1 []
+             q = list1 []"
+        ),
+    );
+    // Of a condition before any window, what is about columns decides which rows there are.
+    check(
+        &through(
+            "{ table: users_places, select: [{ as: role }, place_id] }, \
+             steps: [{ where: { as: owner, name: x, place_id: { gt: 1 } } }, { map: { node: calc, into: y, input: [as, id] } }, \
+             { select: [id, { z: as }] }, { order_by: [z] }]",
+        ),
+        "rows0 users() /0
+         rows1 users_places(user_id:int8) /0
+         rows2 places(id:int8) /0 where name =:text \"x\"
+         elem0 /0 places {id}
+         elem1 /0 of elem0 [] where (.as =:text \"owner\" and .place_id >:int8 1) map y=calc()[as=.as,id=#0] select [id=#0,z=.as]
+         elem2 /0 users {id, p: list0(id) []}
+         list0 /1+0 rows1(parent 0) [] -> rows2(join 1) [] +as=role +place_id=place_id | elem0 [] | elem1 [] by .z:text
+         list1 /0+0 rows0() [] | elem2 []
+         q = list1 []",
+    );
+    // A reduce alone needs no stage.
+    check(
+        &through("{ table: users_places, select: [role] }, steps: [{ reduce: sum }]"),
+        &format!(
+            "{rows}
+             elem0 /0 places {{id}}
+             elem1 /0 {root}
+             list0 /1+0 rows1(parent 0) [] -> rows2(join 1) [] +role=role | elem0 [] | reduce sum()
+             list1 /0+0 rows0() [] | elem1 []
+             q = list1 []"
+        ),
+    );
+}
+
+#[test]
 fn table_rules_hold_at_every_use() {
     let text = "database: x
 tables:

@@ -152,6 +152,56 @@ fn joins() {
 }
 
 #[test]
+fn fields_of_a_join_row() {
+    let places = |select: &str, more: &str| {
+        format!(
+            "from: users, with: {{ c: {{ from: places, through: {{ table: users_places, select: [{select}] }}{more} }} }}"
+        )
+    };
+    let cases: Vec<(String, &str)> = vec![
+        (places("role, { place: place_id }", ""), ""),
+        (places("rol", ""), "c.through.select: table \"users_places\" has no column \"rol\"; did you mean \"role\"?"),
+        (
+            places("{ name: role }", ""),
+            "queries.q.with.c.through.select: users_places.role and places.name would both be the field \"name\"",
+        ),
+        (places("{ name: role }", ", select: [id]"), ""),
+        (
+            places("{ t: role }", ", select: [{ t: id }]"),
+            "users_places.role and places.id would both be the field \"t\": give one of them another name, such as \
+             `through: { select: [{ other: role }] }`",
+        ),
+        (
+            places("role", ", with: { role: { from: users, one: true } }"),
+            "users_places.role and the nested query \"role\" would both be the field \"role\"",
+        ),
+        (
+            places("{ name: role }", ", select: [id], order_by: [name]"),
+            "\"name\" is a column of \"places\" and a field that `through` adds",
+        ),
+        (places("{ name: role }", ", select: [id], steps: [{ filter: keep }, { order_by: [name] }]"), ""),
+        (places("role", ", order_by: [-role], select: [id, role]"), ""),
+        (places("role", ", select: [{ r: role }]"), "\"role\" is not a column: give it its name where it is made"),
+        (places("role", ", where: { role: x }"), "table \"places\" has no column \"role\""),
+        (places("role", ", steps: [{ where: { role: { gt: x } } }]"), ""),
+        (places("role", ", steps: [{ where: { role: 1 } }]"), "write it in quotes, \"1\""),
+        (places("role", ", limit: 1, steps: [{ where: { role: x } }]"), "a `where` step drops elements"),
+        (places("place_id", ", steps: [{ where: { place_id: x } }]"), "expected a whole number"),
+    ];
+    let cases: Vec<(&str, &str)> = cases.iter().map(|(body, expect)| (body.as_str(), *expect)).collect();
+    check(&cases);
+    let followeds = "from: users, select: [id], with: { f: { from: users, select: [name], one: true, through: { table: \
+                     users_followeds, parent: user_id, child: followed_id, select: [{ join: id }] }";
+    check(&[
+        (
+            &format!("{followeds} }} }}, steps: [{{ filter: keep }}, {{ where: {{ f.join: x }} }}]"),
+            "expected a whole number",
+        ),
+        (&format!("{followeds} }} }}, steps: [{{ filter: keep }}, {{ order_by: [-f.join] }}]"), ""),
+    ]);
+}
+
+#[test]
 fn parameters() {
     check(&[
         ("from: places, where: { id: $b }", ""),
@@ -268,6 +318,9 @@ fn table_rules() {
     assert_eq!(rules("messages: { where: { tenant_id: $auth.tenant }, rls: ignore }", "from: messages"), "");
     let told = rules("users: { hide: [email] }", "from: users, select: [email]");
     assert!(told.contains("column \"email\" is hidden by tables.users.hide"), "{told}");
+    let body = "from: users, with: { c: { from: places, through: { table: users_places, select: [{ r: role }] } } }";
+    let told = rules("users_places: { hide: [role] }", body);
+    assert!(told.contains("c.through.select: column \"role\" is hidden by tables.users_places.hide"), "{told}");
     let told = rules("users: { where: { name: $name } }", "from: users");
     assert!(told.contains("tables.users.where: $name: a table's rules can use claims"), "{told}");
     assert!(told.contains("queries.q: the rules of \"users\" are broken: see tables.users"), "{told}");
@@ -338,6 +391,15 @@ fn warnings() {
             .contains("JavaScript rounds long values of \"rating\" (numeric)")
     );
     assert_eq!(warned("from: places, steps: [{ map: { node: calc, into: x } }]"), "");
+    let followeds = |map: &str| {
+        warned(&format!(
+            "from: users, with: {{ f: {{ from: users, through: {{ table: users_followeds, parent: user_id, child: \
+             followed_id, select: [{{ join: id }}] }}, steps: [{{ map: {map} }}] }} }}"
+        ))
+    };
+    assert!(followeds("calc").contains("JavaScript rounds long values of \"join\" (int8)"));
+    assert!(followeds("{ node: calc, input: [join] }").contains("long values of \"join\""));
+    assert_eq!(followeds("{ node: calc, input: [id] }"), "");
     assert_eq!(warned("from: places, select: [id, name], steps: [{ map: calc }]"), "");
     assert_eq!(warned("from: places, steps: [{ map: { node: calc, input: [id] } }]"), "");
 }

@@ -39,7 +39,11 @@ pub fn show(plan: &Plan) -> String {
     for (index, it) in plan.lists.iter().enumerate() {
         let source = match &it.source {
             Source::Rows(rows) => reference(rows),
-            Source::Through { joins, rows, .. } => format!("{} -> {}", reference(joins), reference(rows)),
+            Source::Through { joins, rows, add } => {
+                let join = &plan.tables[plan.arrangements[joins.id.0 as usize].table.0 as usize];
+                let add = add.iter().map(|(title, column)| format!(" +{title}={}", join.columns[*column].name));
+                format!("{} -> {}{}", reference(joins), reference(rows), add.collect::<String>())
+            }
         };
         write!(out, "list{index} /{}+{} {source}", it.parents, it.params).expect("to a string");
         for stage in &it.stages {

@@ -42,6 +42,21 @@ impl Row {
         &self.values[index]
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn weight(&self) -> usize {
+        fn of(value: &Value) -> usize {
+            size_of::<Value>()
+                + match value {
+                    Value::Null | Value::Bool(_) | Value::Int(_) => 0,
+                    Value::Number(text) | Value::Text(text) => text.len(),
+                    Value::Array(elements) => elements.iter().map(of).sum(),
+                    Value::Object(object) => object.values().iter().map(of).sum(),
+                    Value::List(list) => list.len() * size_of::<Value>(),
+                }
+        }
+        self.values.iter().map(of).sum()
+    }
+
     /// All column values in the table's order.
     pub fn values(&self) -> &[Value] {
         &self.values

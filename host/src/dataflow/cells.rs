@@ -73,6 +73,10 @@ pub(super) struct ListCell {
     pub source: SourceCell,
     /// The elements of the first stage, by row.
     pub members: FxHashMap<RowId, Member>,
+    /// How often all members together are in it.
+    pub occurrences: usize,
+    /// Whether that is more than a list may have; then nobody is placed.
+    pub is_long: bool,
     /// How many members are blocked, by [`Blocked`].
     pub blocked: [usize; 4],
     pub stages: Vec<Stage>,

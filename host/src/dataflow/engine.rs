@@ -105,8 +105,8 @@ pub struct Engine {
     pub(super) list_limit: usize,
     /// Cells to refresh, by height.
     pub(super) dirty: BTreeSet<(u16, Dirty)>,
-    /// Groups to be asked for when the step ends, and whether each must have an upquery's limit to itself.
-    pub(super) wanted: Vec<(GroupId, bool)>,
+    /// Groups to be asked for when the step ends.
+    pub(super) wanted: Vec<GroupId>,
     /// Groups known from the inserts of this very commit.
     pub(super) fresh: Fresh,
     /// Groups that were filled or emptied in this step.
@@ -140,8 +140,12 @@ pub(super) enum Waiter {
     Document(DocumentKey),
 }
 
-/// How many changed rows the log keeps when no upquery is open: answers that miss the latest commits are common.
-const LOG_KEEPS: usize = 4096;
+/// How many bytes of commits the log keeps when no upquery is open: answers that miss the latest commits are common.
+const LOG_KEEPS: usize = 1 << 20;
+
+/// How many bytes of commits the log may take. Beyond that the oldest upqueries are asked anew, so that it need not reach back
+/// to when they were sent.
+const LOG_LIMIT: usize = 256 << 20;
 
 /// So many commits to be remembered by id are brought down by an upquery that asks for nothing but a snapshot.
 const REMEMBERED: usize = 100_000;
@@ -342,7 +346,7 @@ impl Engine {
             .collect();
         for group in concerned {
             self.tables.empty(group, Fill::Wanted);
-            self.wanted.push((group, false));
+            self.wanted.push(group);
             self.group_news(group);
         }
         self.finish(Cause::Other)
@@ -392,6 +396,9 @@ impl Engine {
         if self.log.remembered() > REMEMBERED && self.stages.is_empty() {
             self.ask(Vec::new());
         }
+        if self.log.size() > LOG_LIMIT {
+            self.shorten_log();
+        }
         // Stages open in the order of their numbers.
         let needed = self.stages.values().next().map(|stage| stage.opened);
         self.log.trim(needed);
@@ -409,7 +416,7 @@ impl Engine {
             }
         }
         for group in touched.emptied {
-            self.wanted.push((group, false));
+            self.wanted.push(group);
             self.group_news(group);
         }
         let shown = std::mem::take(&mut self.tables.shown);

@@ -37,6 +37,8 @@ impl Engine {
             params,
             source,
             members: FxHashMap::default(),
+            occurrences: 0,
+            is_long: false,
             blocked: [0; 4],
             stages: vec![Stage::default(); definition.stages.len()],
             state: ListState::Blocked(Blocked::Missing),
@@ -83,7 +85,7 @@ impl Engine {
         let params = reference.params.iter().map(|&index| params[index].clone()).collect();
         let group = self.tables.group(reference.id, values.collect(), params)?;
         if self.tables.groups[group].state == Fill::Wanted && !self.fill_fresh(group) {
-            self.wanted.push((group, false));
+            self.wanted.push(group);
         }
         Some(group)
     }
@@ -270,13 +272,16 @@ impl Engine {
                 None => come.push((row, occurrences)),
                 Some(member) if occurrences.is_empty() => {
                     let element = member.element;
+                    cell.occurrences -= total(&member.occurrences);
                     self.unplace(cell, &row);
                     cell.members.remove(&row);
                     self.release_element(element, id);
                 }
                 Some(member) if member.occurrences != occurrences => {
                     let mut occurrences = occurrences;
+                    cell.occurrences += total(&occurrences);
                     std::mem::swap(&mut member.occurrences, &mut occurrences);
+                    cell.occurrences -= total(&occurrences);
                     moved.insert(row);
                 }
                 Some(_) => {}
@@ -285,6 +290,8 @@ impl Engine {
         for row in &moved {
             self.unplace(cell, row);
         }
+        cell.occurrences += come.iter().map(|(_, occurrences)| total(occurrences)).sum::<usize>();
+        self.clear_if_too_long(cell, &mut moved);
         for (row, occurrences) in come {
             let element = self.element(id, cell, &row);
             cell.members.insert(row.clone(), Member { element, occurrences, place: Place::Nowhere });
@@ -292,6 +299,17 @@ impl Engine {
         }
         for row in moved {
             self.place(cell, &row);
+        }
+    }
+
+    /// A list that is too long places nobody: what it would show is of no use, and may be beyond all memory. One that is not
+    /// any more places everybody.
+    fn clear_if_too_long(&mut self, cell: &mut ListCell, moved: &mut BTreeSet<RowId>) {
+        let is_long = cell.occurrences > self.list_limit;
+        if std::mem::replace(&mut cell.is_long, is_long) != is_long {
+            let members: Vec<RowId> = cell.members.keys().cloned().collect();
+            members.iter().for_each(|row| self.unplace(cell, row));
+            moved.extend(members);
         }
     }
 
@@ -309,7 +327,7 @@ impl Engine {
 
     /// Puts a member where its element's state says.
     fn place(&mut self, cell: &mut ListCell, row: &RowId) {
-        let Some(member) = cell.members.get_mut(row) else { return };
+        let Some(member) = cell.members.get_mut(row).filter(|_| !cell.is_long) else { return };
         let element = &self.elements[member.element];
         let definition = &self.plan.lists[cell.list.0 as usize];
         let table = &self.plan.tables[element.table.0 as usize];
@@ -393,7 +411,7 @@ impl Engine {
                 worst = worse(worst, reason);
             }
         }
-        if cell.stages[0].kept.len() > self.list_limit {
+        if cell.is_long {
             worst = worse(worst, Blocked::TooLong);
         }
         worst
@@ -490,6 +508,10 @@ fn push_tie(key: &mut KeyBuilder, table: &Table, row: &Row) {
             None => key.push_text(&row.get(column).to_json()),
         }
     }
+}
+
+fn total(occurrences: &[(Option<RowId>, u32)]) -> usize {
+    occurrences.iter().map(|(_, count)| *count as usize).sum()
 }
 
 /// For each occurrence, in the order of its keys, the columns of the join row that the list adds.

@@ -17,9 +17,9 @@ pub(super) struct Log {
     commits: VecDeque<Arc<Commit>>,
     /// How many commits were dropped from the front: the number of the first one kept.
     first: u64,
-    /// Rows in the log.
+    /// About how many bytes they take.
     size: usize,
-    /// How many rows are kept when nobody needs them.
+    /// How many bytes are kept when nobody needs them.
     keep: usize,
     /// What the slot's snapshot sees is not in the stream.
     origin: Snapshot,
@@ -32,7 +32,7 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// An empty log of a stream that begins where `origin` ends; it keeps about `keep` changed rows back.
+    /// An empty log of a stream that begins where `origin` ends; it keeps about `keep` bytes back.
     pub(super) fn new(origin: Snapshot, keep: usize) -> Self {
         Log {
             commits: VecDeque::new(),
@@ -50,6 +50,11 @@ impl Log {
     pub(super) fn push(&mut self, commit: Arc<Commit>) {
         self.size += size(&commit);
         self.commits.push_back(commit);
+    }
+
+    /// About how many bytes it takes.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 
     /// The number that the next commit will have.
@@ -104,8 +109,16 @@ impl Log {
     }
 }
 
+/// About how many bytes a commit takes.
 fn size(commit: &Commit) -> usize {
-    1 + commit.changes.iter().map(|change| if matches!(change, Change::Truncate { .. }) { 1 } else { 2 }).sum::<usize>()
+    let of_change = |change: &Change| {
+        let row = match change {
+            Change::Insert { row, .. } | Change::Update { row, .. } => row.weight(),
+            Change::Delete { .. } | Change::Truncate { .. } => 0,
+        };
+        size_of::<Change>() + row
+    };
+    size_of::<Commit>() + commit.changes.iter().map(of_change).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -133,7 +146,7 @@ mod tests {
 
     #[test]
     fn dropped_commits_must_be_seen_and_kept_ones_are_replayed() {
-        let mut log = Log::new(snapshot("100:100:"), 2);
+        let mut log = Log::new(snapshot("100:100:"), 2 * size(&commit(100)));
         for xid in [100, 102, 101] {
             log.push(commit(xid));
         }

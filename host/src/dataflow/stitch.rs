@@ -59,20 +59,16 @@ impl Engine {
     pub(super) fn ask_wanted(&mut self) {
         let mut asks: Vec<Vec<GroupId>> = Vec::new();
         let mut alike: FxHashMap<(ArrangementId, Key), usize> = FxHashMap::default();
-        for (id, alone) in std::mem::take(&mut self.wanted) {
+        for id in std::mem::take(&mut self.wanted) {
             let Some(group) = self.tables.groups.get_mut(id).filter(|group| group.state == Fill::Wanted) else {
                 continue;
             };
             group.state = Fill::Asked;
             let of = (group.arrangement, params_key(&group.params));
-            match alike.get(&of).filter(|_| !alone) {
-                Some(&index) => asks[index].push(id),
-                None => {
-                    if !alone {
-                        alike.insert(of, asks.len());
-                    }
-                    asks.push(vec![id]);
-                }
+            let index = *alike.entry(of).or_insert(asks.len());
+            match asks.get_mut(index) {
+                Some(groups) => groups.push(id),
+                None => asks.push(vec![id]),
             }
         }
         if !asks.is_empty() {
@@ -144,6 +140,13 @@ impl Engine {
         self.tables.groups.get(group).is_some_and(|group| group.state == Fill::Asked)
     }
 
+    /// The log reaches back too far for upqueries that take long: they are asked anew.
+    pub(super) fn shorten_log(&mut self) {
+        let newest = self.log.end();
+        let old: Vec<u64> = self.stages.iter().filter(|(_, stage)| stage.opened < newest).map(|(&id, _)| id).collect();
+        old.into_iter().for_each(|id| self.ask_again(id));
+    }
+
     /// The snapshot misses a commit that cannot be replayed: the same question, under a later one.
     fn ask_again(&mut self, id: u64) {
         let Some(stage) = self.stages.remove(&id) else { return };
@@ -187,8 +190,13 @@ impl Engine {
                     self.tables.groups[waiting[0]].state = Fill::TooLong;
                     self.group_news(waiting[0]);
                 }
-                // Together they are too many: each again by itself, since most of them may be short.
-                Err(_) => waiting.into_iter().for_each(|group| self.want_again(group, true)),
+                // Together they are too many, while each may be short: again by halves.
+                Err(_) => {
+                    let (one, other) = waiting.split_at(waiting.len() / 2);
+                    for half in [one, other].into_iter().filter(|half| !half.is_empty()) {
+                        self.ask(vec![half.to_vec()]);
+                    }
+                }
                 Ok(rows) => {
                     let stage = self.stage(&waiting, rows, &snapshot);
                     self.settle_stage(waiting, stage);
@@ -209,9 +217,9 @@ impl Engine {
         }
     }
 
-    fn want_again(&mut self, group: GroupId, alone: bool) {
+    fn want_again(&mut self, group: GroupId) {
         self.tables.groups[group].state = Fill::Wanted;
-        self.wanted.push((group, alone));
+        self.wanted.push(group);
     }
 
     /// The rows of the answer, with every commit that its snapshot has not seen applied.
@@ -248,7 +256,7 @@ impl Engine {
         }
         for group in groups {
             if stage.poisoned.contains(&group) {
-                self.want_again(group, false);
+                self.want_again(group);
             } else {
                 self.tables.fill(group, rows.remove(&group).unwrap_or_default());
                 self.group_news(group);

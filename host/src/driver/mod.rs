@@ -15,6 +15,7 @@ mod documents;
 pub mod handle;
 mod nodes;
 mod open;
+mod replan;
 mod setup;
 mod subscription;
 mod writer;

@@ -1,6 +1,5 @@
 //! The writer's loop: one event at a time into the engine, its effects out.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +12,12 @@ use super::documents::{Document, Live, News, Opened, Origin, name};
 use super::handle::{Code, Problem, State};
 use super::nodes::Nodes;
 use super::open::{Command, Refused, Serving, Shared, problem};
-use super::setup::{self, Pauses};
+use super::replan::{Why, definition};
+use super::setup::Pauses;
 use super::{DriverError, Options};
 use crate::data::{Answer, Change, Commit, TableId, Upquery, UpqueryError, Xid};
 use crate::dataflow::guest::GuestCall;
-use crate::dataflow::plan::{DocumentId, NodeId, Plan};
+use crate::dataflow::plan::Plan;
 use crate::dataflow::{Blocked, Effects, Engine};
 use crate::query::{Bound, Compiled, Routes};
 use crate::revision::Revision;
@@ -30,9 +30,6 @@ const TICK: Duration = Duration::from_millis(50);
 /// How often an upquery is tried before it goes back to the engine.
 const TRIES: usize = 3;
 
-/// The pause after queries could not be resolved anew.
-const REPLAN: Duration = Duration::from_secs(5);
-
 /// How often documents that nobody follows are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -41,35 +38,35 @@ const AGAIN: Duration = Duration::from_millis(2);
 
 /// See the module.
 pub(super) struct Writer {
-    options: Arc<Options>,
-    shared: Arc<Shared>,
-    source: Arc<dyn Source>,
-    nodes: Nodes,
-    plan: Arc<Plan>,
-    routes: Arc<Routes>,
+    pub(super) options: Arc<Options>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) nodes: Nodes,
+    pub(super) plan: Arc<Plan>,
+    pub(super) routes: Arc<Routes>,
     /// Counts plans.
-    generation: u64,
+    pub(super) generation: u64,
     /// `None` until the stream begins.
-    engine: Option<Engine>,
+    pub(super) engine: Option<Engine>,
     origin: Origin,
-    live: Live,
+    pub(super) live: Live,
     /// Number of documents ever opened, from a number that no other run began with.
     instances: u64,
     /// The transaction being received.
     transaction: Option<(Xid, Vec<Change>)>,
-    upqueries: JoinSet<(u64, Result<Answer, UpqueryError>)>,
+    pub(super) upqueries: JoinSet<(u64, Result<Answer, UpqueryError>)>,
     guests: JoinSet<Vec<Arc<GuestCall>>>,
-    chores: JoinSet<Chore>,
+    pub(super) chores: JoinSet<Chore>,
     provoking: bool,
-    planning: bool,
+    pub(super) planning: bool,
     /// The plan to go on with when the source streams its tables.
-    next: Option<(Arc<Plan>, Arc<Routes>)>,
+    pub(super) next: Option<(Arc<Plan>, Arc<Routes>)>,
     /// What is to be planned when the planning under way is done.
-    plan_next: Option<Why>,
+    pub(super) plan_next: Option<Why>,
     /// A table to be read anew at the next tick.
     contradiction: Option<TableId>,
     /// When `plan_next` is planned, if not at once.
-    replan_at: Option<Instant>,
+    pub(super) replan_at: Option<Instant>,
     /// At the last tick an answer waited for a position.
     stalled: bool,
     /// When documents were last swept.
@@ -77,17 +74,9 @@ pub(super) struct Writer {
 }
 
 /// Something that took its time.
-enum Chore {
+pub(super) enum Chore {
     Provoked,
     Planned(Why, Box<Result<Compiled, DriverError>>),
-}
-
-/// Why queries are resolved anew.
-enum Why {
-    /// The database's tables are no longer those of the plan: the plan before cannot stay.
-    Tables,
-    /// The configuration changed: if it is bad, the plan before stays.
-    Configuration(Arc<Options>),
 }
 
 impl Writer {
@@ -261,39 +250,9 @@ impl Writer {
     }
 
     /// Requests are bound to the routes of this plan from now on.
-    fn serve(&self) {
+    pub(super) fn serve(&self) {
         let serving = Serving { routes: self.routes.clone(), source: self.source.clone(), generation: self.generation };
         *self.shared.serving.write().expect("nothing panics under it") = Some(serving);
-    }
-
-    /// Goes on with this engine, which has no documents yet.
-    fn new_engine(&mut self, mut engine: Engine) -> Effects {
-        for (index, version) in self.nodes.versions.iter().enumerate() {
-            engine.node_changed(NodeId(index as u32), *version, 0);
-        }
-        self.engine = Some(engine);
-        self.move_documents()
-    }
-
-    /// Opens the documents of the plan before in this one, where their queries are defined as they were.
-    fn move_documents(&mut self) -> Effects {
-        let before = std::mem::take(&mut self.live);
-        let ids = (0..self.plan.documents.len() as u32).map(DocumentId);
-        let definitions: HashMap<String, DocumentId> = ids.map(|id| (definition(&self.plan, id), id)).collect();
-        let mut all = Effects::default();
-        for (_, mut document) in before.by_key {
-            let Some(&id) = definitions.get(&*document.definition) else {
-                document.tell(News::Changed);
-                continue;
-            };
-            document.name.0 = id;
-            let engine = self.engine.as_mut().expect("it was just made");
-            let (key, effects) = engine.open(id, &document.params);
-            self.live.by_name.insert(document.name.clone(), key);
-            self.live.by_key.insert(key, document);
-            all.append(effects);
-        }
-        all
     }
 
     fn step(&mut self, event: impl FnOnce(&mut Engine) -> Effects) {
@@ -303,7 +262,7 @@ impl Writer {
         }
     }
 
-    fn perform(&mut self, effects: Effects) {
+    pub(super) fn perform(&mut self, effects: Effects) {
         for emission in effects.emissions {
             if let Some(document) = self.live.by_key.get_mut(&emission.document) {
                 document.emit(&self.plan, &self.origin, emission.root, emission.position, &emission.versions);
@@ -480,23 +439,6 @@ impl Writer {
         }
     }
 
-    fn plan_anew(&mut self, why: Why) {
-        if self.planning || self.replan_at.is_some() {
-            self.plan_next = Some(why);
-            return;
-        }
-        self.planning = true;
-        let options = match &why {
-            Why::Tables => self.options.clone(),
-            Why::Configuration(options) => options.clone(),
-        };
-        let shared = self.shared.clone();
-        self.chores.spawn(async move {
-            let compiled = setup::plan(&options, &shared).await;
-            Chore::Planned(why, Box::new(compiled))
-        });
-    }
-
     fn chore_done(&mut self, chore: Chore) -> Result<(), DriverError> {
         match chore {
             Chore::Provoked => self.provoking = false,
@@ -512,65 +454,6 @@ impl Writer {
         }
         Ok(())
     }
-
-    fn planned(&mut self, why: Why, compiled: Result<Compiled, DriverError>) -> Result<(), DriverError> {
-        match (why, compiled) {
-            (Why::Tables, Ok(compiled)) => self.restart_with(Arc::new(compiled.plan), Arc::new(compiled.routes)),
-            (Why::Tables, Err(error)) => {
-                tracing::error!("queries cannot be resolved anew, which is tried again: {error}");
-                self.plan_next = Some(Why::Tables);
-                self.replan_at = Some(Instant::now() + REPLAN);
-            }
-            (Why::Configuration(options), Ok(compiled)) if compiled.problems.is_empty() => {
-                tracing::info!("the configuration has changed: its queries are served now");
-                self.options = options;
-                self.replace_plan(compiled);
-            }
-            // What is wrong with its queries was logged when they were resolved.
-            (Why::Configuration(_), Ok(_)) => {
-                tracing::error!("the changed configuration is not used: the one before stays")
-            }
-            (Why::Configuration(_), Err(error)) => {
-                tracing::error!("the changed configuration is not used, the one before stays: {error}");
-            }
-        }
-        Ok(())
-    }
-
-    /// Goes on with this plan in a new stream, since the one there is does not tell all of its tables.
-    fn restart_with(&mut self, plan: Arc<Plan>, routes: Arc<Routes>) {
-        self.source.replace_tables(Arc::new(plan.tables.clone()));
-        self.next = Some((plan, routes));
-    }
-
-    /// Goes on with another plan: at once if it needs no other tables, else as soon as the source streams them. Until then
-    /// the plan before is served.
-    fn replace_plan(&mut self, compiled: Compiled) {
-        let (plan, routes) = (Arc::new(compiled.plan), Arc::new(compiled.routes));
-        if plan.tables != self.plan.tables {
-            return self.restart_with(plan, routes);
-        }
-        self.next = None;
-        self.generation += 1;
-        self.routes = routes;
-        if *plan != *self.plan {
-            self.plan = plan.clone();
-            // With the tasks go answers that nobody has taken yet.
-            self.upqueries = JoinSet::new();
-            if let Some(engine) = self.engine.take() {
-                let effects = self.new_engine(engine.replanned(plan));
-                self.perform(effects);
-            }
-        }
-        if self.engine.is_some() {
-            self.serve();
-        }
-    }
-}
-
-/// What a document is defined as, in a text that is the same in another plan.
-fn definition(plan: &Plan, document: DocumentId) -> String {
-    format!("{}\n{}", plan.documents[document.0 as usize].name, plan.definition_of(document))
 }
 
 /// Asks, a few times if need be. What keeps failing goes back to the engine, which asks for less at a time, and so that its log

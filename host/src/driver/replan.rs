@@ -1,0 +1,137 @@
+//! Another plan in place of the one before: because the configuration changed, or the database's tables did.
+//!
+//! Documents move over if their queries are defined as they were; their followers notice at most a pause. The plan before is
+//! served until the new one can be: at once if the stream tells all of its tables already, else when a new one begins.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use super::documents::News;
+use super::setup;
+use super::writer::{Chore, Writer};
+use super::{DriverError, Options};
+use crate::dataflow::plan::{DocumentId, NodeId, Plan};
+use crate::dataflow::{Effects, Engine};
+use crate::query::{Compiled, Routes};
+
+/// The pause after queries could not be resolved anew.
+const REPLAN: Duration = Duration::from_secs(5);
+
+/// Why queries are resolved anew.
+pub(super) enum Why {
+    /// The database's tables are no longer those of the plan: the plan before cannot stay.
+    Tables,
+    /// The configuration changed: if it is bad, the plan before stays.
+    Configuration(Arc<Options>),
+}
+
+impl Writer {
+    pub(super) fn plan_anew(&mut self, why: Why) {
+        if self.planning || self.replan_at.is_some() {
+            self.plan_next = Some(why);
+            return;
+        }
+        self.planning = true;
+        let options = match &why {
+            Why::Tables => self.options.clone(),
+            Why::Configuration(options) => options.clone(),
+        };
+        let shared = self.shared.clone();
+        self.chores.spawn(async move {
+            let compiled = setup::plan(&options, &shared).await;
+            Chore::Planned(why, Box::new(compiled))
+        });
+    }
+
+    pub(super) fn planned(&mut self, why: Why, compiled: Result<Compiled, DriverError>) -> Result<(), DriverError> {
+        match (why, compiled) {
+            (Why::Tables, Ok(compiled)) => self.restart_with(Arc::new(compiled.plan), Arc::new(compiled.routes)),
+            (Why::Tables, Err(error)) => {
+                tracing::error!("queries cannot be resolved anew, which is tried again: {error}");
+                self.plan_next = Some(Why::Tables);
+                self.replan_at = Some(Instant::now() + REPLAN);
+            }
+            (Why::Configuration(options), Ok(compiled)) if compiled.problems.is_empty() => {
+                tracing::info!("the configuration has changed: its queries are served now");
+                self.options = options;
+                self.replace_plan(compiled);
+            }
+            // What is wrong with its queries was logged when they were resolved.
+            (Why::Configuration(_), Ok(_)) => {
+                tracing::error!("the changed configuration is not used: the one before stays")
+            }
+            (Why::Configuration(_), Err(error)) => {
+                tracing::error!("the changed configuration is not used, the one before stays: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with this plan in a new stream, since the one there is does not tell all of its tables.
+    fn restart_with(&mut self, plan: Arc<Plan>, routes: Arc<Routes>) {
+        self.source.replace_tables(Arc::new(plan.tables.clone()));
+        self.next = Some((plan, routes));
+    }
+
+    /// Goes on with another plan: at once if it needs no other tables, else as soon as the source streams them. Until then
+    /// the plan before is served.
+    fn replace_plan(&mut self, compiled: Compiled) {
+        let (plan, routes) = (Arc::new(compiled.plan), Arc::new(compiled.routes));
+        if plan.tables != self.plan.tables {
+            return self.restart_with(plan, routes);
+        }
+        self.next = None;
+        self.generation += 1;
+        self.routes = routes;
+        if *plan != *self.plan {
+            self.plan = plan.clone();
+            // With the tasks go answers that nobody has taken yet.
+            self.upqueries = JoinSet::new();
+            if let Some(engine) = self.engine.take() {
+                let effects = self.new_engine(engine.replanned(plan));
+                self.perform(effects);
+            }
+        }
+        if self.engine.is_some() {
+            self.serve();
+        }
+    }
+
+    /// Goes on with this engine, which has no documents yet.
+    pub(super) fn new_engine(&mut self, mut engine: Engine) -> Effects {
+        for (index, version) in self.nodes.versions.iter().enumerate() {
+            engine.node_changed(NodeId(index as u32), *version, 0);
+        }
+        self.engine = Some(engine);
+        self.move_documents()
+    }
+
+    /// Opens the documents of the plan before in this one, where their queries are defined as they were.
+    fn move_documents(&mut self) -> Effects {
+        let before = std::mem::take(&mut self.live);
+        let ids = (0..self.plan.documents.len() as u32).map(DocumentId);
+        let definitions: HashMap<String, DocumentId> = ids.map(|id| (definition(&self.plan, id), id)).collect();
+        let mut all = Effects::default();
+        for (_, mut document) in before.by_key {
+            let Some(&id) = definitions.get(&*document.definition) else {
+                document.tell(News::Changed);
+                continue;
+            };
+            document.name.0 = id;
+            let engine = self.engine.as_mut().expect("it was just made");
+            let (key, effects) = engine.open(id, &document.params);
+            self.live.by_name.insert(document.name.clone(), key);
+            self.live.by_key.insert(key, document);
+            all.append(effects);
+        }
+        all
+    }
+}
+
+/// What a document is defined as, in a text that is the same in another plan.
+pub(super) fn definition(plan: &Plan, document: DocumentId) -> String {
+    format!("{}\n{}", plan.documents[document.0 as usize].name, plan.definition_of(document))
+}

@@ -20,9 +20,6 @@ const LINGER: Duration = Duration::from_secs(60);
 /// Emissions a follower may be behind before it is sent one step over all it missed.
 const BEHIND: usize = 16;
 
-/// States kept for clients that come back.
-const STATES: usize = 32;
-
 /// What keeping a state costs beside what it shares with the next, in bytes: not measured, since that is a patch's work.
 const STATE_COST: usize = 1024;
 
@@ -112,7 +109,7 @@ impl Document {
             news: broadcast::Sender::new(BEHIND),
             newest: None,
             held: watch::Sender::new(Held { held: false, since: SystemTime::UNIX_EPOCH }),
-            history: Recent::bounded(STATES, usize::MAX),
+            history: Recent::new(),
             identity: None,
             instance,
             idle: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::NodeOptions;
+use super::handle::NodeInfo;
 use super::open::Shared;
 use crate::dataflow::guest::{GuestCall, NodeVersion};
 use crate::dataflow::plan::{NodeCall, NodeId, Plan, Shape, Step};
@@ -52,7 +53,12 @@ impl Nodes {
 
     /// Notes a change. The node and its version, if that is new.
     pub(super) fn take(&mut self, event: NodeEvent, shared: &Shared) -> Option<(NodeId, NodeVersion)> {
-        let mut infos = shared.nodes.lock().expect("nothing panics under it");
+        let mut new = None;
+        shared.nodes.send_modify(|infos| new = self.note(event, infos));
+        new
+    }
+
+    fn note(&mut self, event: NodeEvent, infos: &mut [NodeInfo]) -> Option<(NodeId, NodeVersion)> {
         match event {
             NodeEvent::Loaded { node, version, kind } => {
                 let index = node.0 as usize;

@@ -1,11 +1,12 @@
 //! What `sangre demo` shows: a private Postgres with a small world in it, nodes to edit, and a page to watch it all live.
 //!
-//! Everything the demo writes lies in the folder of its Postgres, which is removed at the end; only the example script in a
-//! checkout of the source is outside, and it is the user who changes that.
+//! Everything the demo writes lies in the folder of its Postgres, which is removed at the end; outside are only, in a
+//! checkout of the source, the examples, which the user changes, and what cargo makes of them.
 
 mod pages;
 pub mod private_postgres;
 mod programs;
+mod rebuild;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,8 @@ use axum::Router;
 use crate::driver::handle::Documents;
 use private_postgres::{Options, PostgresError, PrivatePostgres};
 
-pub use world::{Nodes, occupancy_script, open_at_crate};
+pub use rebuild::{Build, Rebuild};
+pub use world::{Nodes, Source, occupancy_script, open_at_crate};
 
 const SCHEMA: &str = include_str!("schema.sql");
 const DATABASE: &str = "postgres";
@@ -69,11 +71,6 @@ impl Demo {
         self.nodes = nodes;
         std::fs::write(&path, text).map_err(|source| DemoError::Write { path: path.clone(), source })?;
         Ok(path)
-    }
-
-    /// The file whose change is seen at once, if its node runs.
-    pub fn file_to_edit(&self) -> Option<&Path> {
-        self.nodes.occupancy.as_deref()
     }
 
     /// The page on `/` and what its buttons call, for the documents it is to show.

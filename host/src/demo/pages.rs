@@ -18,8 +18,9 @@ use serde_json::{Value as Json, json};
 use tokio::sync::Mutex;
 use tokio_postgres::types::ToSql;
 
+use super::rebuild::Build;
 use super::world::Nodes;
-use crate::driver::handle::Documents;
+use crate::driver::handle::{Documents, NodeInfo};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -32,8 +33,7 @@ pub struct Pages {
     database: String,
     client: Mutex<Option<Arc<tokio_postgres::Client>>>,
     documents: Arc<dyn Documents>,
-    edit: Option<String>,
-    missing: Vec<String>,
+    nodes: Nodes,
 }
 
 /// A request of the page that failed, with what it shows.
@@ -43,8 +43,7 @@ type Answer = Result<Response, Refused>;
 
 impl Pages {
     pub fn new(database: String, documents: Arc<dyn Documents>, nodes: &Nodes) -> Self {
-        let edit = nodes.occupancy.as_ref().map(|path| path.to_string_lossy().into_owned());
-        Pages { database, client: Mutex::default(), documents, edit, missing: nodes.missing.clone() }
+        Pages { database, client: Mutex::default(), documents, nodes: nodes.clone() }
     }
 
     /// A connection, a new one if the last has ended.
@@ -91,17 +90,30 @@ async fn page() -> Response {
     (headers, PAGE).into_response()
 }
 
-/// What the pickers offer, how the nodes are, and which file to edit.
+/// A node for the page: which file to edit, whether that is being built, and why its newest version was not taken.
+fn about(node: &NodeInfo, nodes: &Nodes) -> Json {
+    let edit = nodes.files_to_edit().find(|(_, name, _)| **name == *node.name);
+    let edit = edit.map(|(language, _, file)| json!({ "language": language, "file": file.to_string_lossy() }));
+    let build = nodes.build(&node.name);
+    let error = match &build {
+        Some(Build::Failed(reason)) => Some(&**reason),
+        _ => node.error.as_deref(),
+    };
+    json!({
+        "name": node.name, "kind": node.kind, "version": node.version, "error": error,
+        "edit": edit, "building": build == Some(Build::Running),
+    })
+}
+
+/// What the pickers offer, how the nodes are, and which files to edit.
 async fn world(State(pages): State<Arc<Pages>>) -> Answer {
     const WORLD: &str = "SELECT jsonb_build_object(
         'users', (SELECT jsonb_agg(jsonb_build_object('id', id, 'name', name) ORDER BY name, id) FROM users),
         'places', (SELECT jsonb_agg(jsonb_build_object('id', id, 'name', name, 'rating', rating) ORDER BY name, id) FROM places),
         'followeds', (SELECT jsonb_agg(jsonb_build_array(user_id, followed_id)) FROM users_followeds))::text";
     let nodes = pages.documents.nodes();
-    let node = |node: &crate::driver::handle::NodeInfo| json!({ "name": node.name, "kind": node.kind, "version": node.version, "error": node.error });
-    let mut answer_json = json!({
-        "edit": pages.edit, "missing": pages.missing, "nodes": Json::from_iter(nodes.iter().map(node)),
-    });
+    let nodes = Json::from_iter(nodes.iter().map(|node| about(node, &pages.nodes)));
+    let mut answer_json = json!({ "missing": pages.nodes.missing, "nodes": nodes });
     let text: String = pages.client().await?.query_one(WORLD, &[]).await?.get(0);
     let tables: Json =
         serde_json::from_str(&text).map_err(|error| Refused(StatusCode::BAD_GATEWAY, error.to_string()))?;
@@ -213,6 +225,31 @@ mod tests {
 
     fn request(value: Json) -> Bytes {
         value.to_string().into()
+    }
+
+    #[test]
+    fn a_source_that_does_not_compile_is_shown_beside_its_node() {
+        let (told, builds) = tokio::sync::watch::channel(Build::Running);
+        let source = crate::demo::Source { file: "/r/lib.rs".into(), builds };
+        let nodes = Nodes { open_at_source: Some(source), ..Nodes::default() };
+        let error = Some("not loaded".into());
+        let node = |name: &str| NodeInfo {
+            name: name.into(),
+            kind: "filter".into(),
+            version: "1".into(),
+            error: error.clone(),
+        };
+        let shown = about(&node("open-at"), &nodes);
+        assert_eq!((&shown["building"], &shown["error"]), (&json!(true), &json!("not loaded")));
+        assert_eq!(shown["edit"], json!({ "language": "Rust", "file": "/r/lib.rs" }));
+        told.send_replace(Build::Failed("lib.rs:1:2: error: no".into()));
+        let shown = about(&node("open-at"), &nodes);
+        assert_eq!((&shown["building"], &shown["error"]), (&json!(false), &json!("lib.rs:1:2: error: no")));
+        let other = about(&node("other"), &nodes);
+        assert_eq!(
+            (&other["edit"], &other["building"], &other["error"]),
+            (&Json::Null, &json!(false), &json!("not loaded"))
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -2,15 +2,45 @@
 
 use std::path::{Path, PathBuf};
 
+use tokio::sync::watch;
+
+use super::rebuild::Build;
+
 /// The nodes the demo can run with: those whose tools are on this machine.
 #[derive(Clone, Debug, Default)]
 pub struct Nodes {
     /// The filter `open-at`: a built component.
     pub open_at: Option<PathBuf>,
+    /// What that component is built from.
+    pub open_at_source: Option<Source>,
     /// The transform `occupancy`: a script.
     pub occupancy: Option<PathBuf>,
     /// What is missing, a line each, with the remedy.
     pub missing: Vec<String>,
+}
+
+/// The source of a node that is built after each edit.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file to edit.
+    pub file: PathBuf,
+    /// How the build of its newest text goes.
+    pub builds: watch::Receiver<Build>,
+}
+
+impl Nodes {
+    /// The files to edit: what they are written in, which node they are, where they are.
+    pub fn files_to_edit(&self) -> impl Iterator<Item = (&'static str, &'static str, &Path)> {
+        let script = self.occupancy.as_deref().map(|file| ("JavaScript", "occupancy", file));
+        let source = self.open_at_source.as_ref().map(|source| ("Rust", "open-at", &*source.file));
+        script.into_iter().chain(source)
+    }
+
+    /// How the build of a node goes, if it is built from source.
+    pub fn build(&self, node: &str) -> Option<Build> {
+        let source = self.open_at_source.as_ref().filter(|_| node == "open-at")?;
+        Some(source.builds.borrow().clone())
+    }
 }
 
 /// The script that comes with the program.
@@ -98,7 +128,7 @@ mod tests {
     fn missing_nodes_leave_a_whole_configuration() {
         let (wasm, script) = (Some(PathBuf::from("/a \"b\"/open_at.wasm")), Some(PathBuf::from("/c/occupancy.js")));
         for (open_at, occupancy) in [(wasm.clone(), script.clone()), (wasm, None), (None, script), (None, None)] {
-            let nodes = Nodes { open_at, occupancy, missing: vec![] };
+            let nodes = Nodes { open_at, occupancy, ..Nodes::default() };
             let text = configuration("postgres://u:p@127.0.0.1:5/postgres", 4000, &nodes);
             let settings =
                 crate::config::Settings::parse(&text, "sangre.yaml", Path::new("."), &|_| None).expect("valid");

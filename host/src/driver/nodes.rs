@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 use super::NodeOptions;
+use super::handle::NodeInfo;
 use super::open::Shared;
 use crate::dataflow::guest::{GuestCall, NodeVersion};
 use crate::dataflow::plan::{NodeCall, NodeId, Plan, Shape, Step};
@@ -85,7 +86,12 @@ impl Nodes {
         match &event {
             NodeEvent::Loaded { node, .. } | NodeEvent::Failed { node, .. } => self.reported[node.0 as usize] = true,
         }
-        let mut infos = shared.nodes.lock().expect("nothing panics under it");
+        let mut new = None;
+        shared.nodes.send_modify(|infos| new = self.note(event, infos));
+        new
+    }
+
+    fn note(&mut self, event: NodeEvent, infos: &mut [NodeInfo]) -> Option<(NodeId, NodeVersion)> {
         match event {
             NodeEvent::Loaded { node, version, kind } => {
                 let index = node.0 as usize;
@@ -123,14 +129,16 @@ impl Nodes {
                 input.truncate(input.floor_char_boundary(SHOWN));
                 input.push('…');
             }
-            let info = &mut shared.nodes.lock().expect("nothing panics under it")[index];
-            tracing::warn!(
-                "node {} (version {:016x}) failed on {} rows, last: {error}; its input was {input}",
-                info.name,
-                call.version.0,
-                failures.untold,
-            );
-            info.error = Some(format!("failed on {} rows so far, last: {error}", failures.rows));
+            shared.nodes.send_modify(|infos| {
+                let info = &mut infos[index];
+                tracing::warn!(
+                    "node {} (version {:016x}) failed on {} rows, last: {error}; its input was {input}",
+                    info.name,
+                    call.version.0,
+                    failures.untold,
+                );
+                info.error = Some(format!("failed on {} rows so far, last: {error}", failures.rows));
+            });
             failures.untold = 0;
             failures.told = Some(Instant::now());
         }

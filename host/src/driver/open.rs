@@ -57,6 +57,9 @@ pub(super) struct Serving {
     pub generation: u64,
 }
 
+/// Of a node whose file nobody has looked at so far.
+const NOT_LOADED_YET: &str = "not loaded yet";
+
 /// What handle and writer share.
 pub(super) struct Shared {
     pub commands: mpsc::Sender<Command>,
@@ -64,7 +67,7 @@ pub(super) struct Shared {
     pub status: watch::Sender<Status>,
     pub position: watch::Sender<Lsn>,
     pub health: Mutex<Vec<String>>,
-    pub nodes: Mutex<Vec<NodeInfo>>,
+    pub nodes: watch::Sender<Vec<NodeInfo>>,
     pub memo: DiffMemo,
     pub document_bytes: usize,
 }
@@ -79,7 +82,7 @@ impl Shared {
             name: name.into(),
             kind: String::new(),
             version: String::new(),
-            error: Some("not loaded yet".into()),
+            error: Some(NOT_LOADED_YET.into()),
         };
         let starting = Status { state: State::Stale, code: Some(Code::Starting), since: SystemTime::now() };
         Shared {
@@ -88,7 +91,7 @@ impl Shared {
             status: watch::Sender::new(starting),
             position: watch::Sender::new(Lsn(0)),
             health: Mutex::new(vec!["the stream from the database has not begun".into()]),
-            nodes: Mutex::new(nodes.map(info).collect()),
+            nodes: watch::Sender::new(nodes.map(info).collect()),
             memo: DiffMemo::new(),
             document_bytes,
         }
@@ -152,10 +155,13 @@ impl Handle {
         let _ = self.shared.commands.send(Command::Replace { queries, tables }).await;
     }
 
-    /// Waits until documents can be served for the first time.
+    /// Waits until documents can be served for the first time: the database answers, and each node is loaded or found bad.
     pub async fn ready(&self) {
         let mut status = self.shared.status.subscribe();
         let _ = status.wait_for(|status| status.state == State::Live).await;
+        let mut nodes = self.shared.nodes.subscribe();
+        let tried = |nodes: &Vec<NodeInfo>| nodes.iter().all(|node| node.error.as_deref() != Some(NOT_LOADED_YET));
+        let _ = nodes.wait_for(tried).await;
     }
 
     /// What a follower of this document starts from.
@@ -283,7 +289,7 @@ impl Documents for Handle {
     }
 
     fn nodes(&self) -> Vec<NodeInfo> {
-        self.shared.nodes.lock().expect("nothing panics under it").clone()
+        self.shared.nodes.borrow().clone()
     }
 
     fn reload(&self, node: &str) -> Result<(), Problem> {

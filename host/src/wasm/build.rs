@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::files::cache_dir;
-use super::tools::{Tool, ToolError};
+use super::tools::{Stop, Tool, ToolError};
 
 const WHAT: &str = "building a Rust node";
 const TARGET: &str = "wasm32-wasip2";
@@ -13,12 +13,12 @@ const RUSTUP: Tool =
     Tool { what: WHAT, program: "rustup", remedy: "install rustup, or the target wasm32-wasip2 for your Rust" };
 const RUSTC: Tool = Tool { what: WHAT, program: "rustc", remedy: CARGO.remedy };
 
-/// Builds the crate in `dir` for `wasm32-wasip2` and gives the component's path. Takes seconds the first time.
+/// Builds the crate in `dir` for `wasm32-wasip2` and gives the component's path. Takes seconds the first time; ends early at `stop`.
 ///
 /// What cargo makes goes to `target` beside the workspace of `dir`, or to the cache where that cannot be written to.
-pub fn rust(dir: &Path) -> Result<PathBuf, ToolError> {
-    let name = package_name(dir)?;
-    ensure_target(dir)?;
+pub fn rust(dir: &Path, stop: &Stop) -> Result<PathBuf, ToolError> {
+    let name = package_name(dir, stop)?;
+    ensure_target(dir, stop)?;
     let target = target_dir(dir);
     // This process may itself have been started by cargo, whose settings are not meant for the node.
     let env = [
@@ -26,14 +26,16 @@ pub fn rust(dir: &Path) -> Result<PathBuf, ToolError> {
         ("RUSTFLAGS", OsStr::new("")),
         ("CARGO_ENCODED_RUSTFLAGS", OsStr::new("")),
     ];
-    CARGO.run(dir, ["build", "--release", "--quiet", "--target", TARGET], &env)?;
+    // A line for each error, which begins with its place.
+    let args = ["build", "--release", "--quiet", "--message-format=short", "--target", TARGET];
+    CARGO.run(dir, args, &env, stop)?;
     let expected = target.join(TARGET).join("release").join(format!("{}.wasm", name.replace('-', "_")));
     if expected.exists() { Ok(expected) } else { Err(ToolError::NoResult { what: WHAT, program: "cargo", expected }) }
 }
 
 /// The package's name, as its manifest says.
-fn package_name(dir: &Path) -> Result<String, ToolError> {
-    let id = CARGO.run(dir, ["pkgid", "--quiet"], &[])?;
+fn package_name(dir: &Path, stop: &Stop) -> Result<String, ToolError> {
+    let id = CARGO.run(dir, ["pkgid", "--quiet"], &[], stop)?;
     // `path+file:///nodes/open-at#0.1.0` or `path+file:///nodes/dir#open-at@0.1.0`.
     let (url, fragment) = id.trim().rsplit_once('#').unwrap_or((id.trim(), ""));
     let name = fragment.split_once('@').map_or_else(|| url.rsplit('/').next().unwrap_or(url), |(name, _)| name);
@@ -41,12 +43,12 @@ fn package_name(dir: &Path) -> Result<String, ToolError> {
 }
 
 /// Adds the target if this toolchain lacks it.
-fn ensure_target(dir: &Path) -> Result<(), ToolError> {
-    let root = RUSTC.run(dir, ["--print", "target-libdir", "--target", TARGET], &[])?;
+fn ensure_target(dir: &Path, stop: &Stop) -> Result<(), ToolError> {
+    let root = RUSTC.run(dir, ["--print", "target-libdir", "--target", TARGET], &[], stop)?;
     if Path::new(root.trim()).exists() {
         return Ok(());
     }
-    RUSTUP.run(dir, ["target", "add", TARGET], &[]).map(drop)
+    RUSTUP.run(dir, ["target", "add", TARGET], &[], stop).map(drop)
 }
 
 fn target_dir(dir: &Path) -> PathBuf {

@@ -16,6 +16,7 @@ use super::files::cache_dir;
 use super::keeper::{Keeper, Shared, Versions};
 use super::log::NodeLog;
 use super::program::NodeKind;
+use super::tools::Stop;
 use super::watch::{Watch, Watched};
 use super::work::{Job, Workers};
 use crate::data::Value;
@@ -129,6 +130,7 @@ impl NodeHost {
             versions: nodes.iter().map(|_| Versions::default()).collect(),
             events,
             stopped: AtomicBool::new(false),
+            stop: Stop::default(),
             settings,
         });
         let workers = Workers::start(nodes.len(), shared.settings.parallel)?;
@@ -181,6 +183,7 @@ impl NodeHost {
 impl Drop for NodeHost {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::Relaxed);
+        self.shared.stop.stop();
     }
 }
 

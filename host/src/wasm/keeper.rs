@@ -19,6 +19,7 @@ use super::limits::Limits;
 use super::log::NodeLog;
 use super::program::{Parts, Program, Source};
 use super::runtime::ensure_javascript;
+use super::tools::Stop;
 use crate::dataflow::guest::NodeVersion;
 
 /// A file is taken as it is once two looks this far apart saw the same.
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     pub versions: Vec<Versions>,
     pub events: mpsc::Sender<NodeEvent>,
     pub stopped: AtomicBool,
+    /// Ends the build of a runtime.
+    pub stop: Stop,
 }
 
 /// The versions of one node, the newest last.
@@ -174,7 +177,7 @@ impl Keeper {
         if let Some(code) = &*javascript {
             return Ok(code.clone());
         }
-        let path = ensure_javascript(&self.shared.settings.cache)?;
+        let path = ensure_javascript(&self.shared.settings.cache, &self.shared.stop)?;
         let bytes = read(&path, self.shared.settings.component_bytes)?;
         let code = Arc::new(Code::load(&self.shared.engine, &bytes)?);
         *javascript = Some(code.clone());

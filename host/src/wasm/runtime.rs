@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::files::private_dir;
-use super::tools::{Tool, ToolError};
+use super::tools::{Stop, Tool, ToolError};
 
 const WHAT: &str = "building the JavaScript runtime";
 const NODE: Tool = Tool { what: WHAT, program: "node", remedy: "install Node.js 20 or newer" };
@@ -32,9 +32,9 @@ const JAVASCRIPT: [(&str, &str); 8] = [
     (WIT, include_str!("../../../wit/0.1.0/node.wit")),
 ];
 
-/// The JavaScript runtime in the cache folder `dir`: the one that is there, else built now, which takes seconds and needs
-/// Node.js and npm. Several processes may call this at once.
-pub fn ensure_javascript(dir: &Path) -> Result<PathBuf, ToolError> {
+/// The JavaScript runtime in the cache folder `dir`: the one that is there, else built now, which takes seconds, needs
+/// Node.js and npm, and ends early at `stop`. Several processes may call this at once.
+pub fn ensure_javascript(dir: &Path, stop: &Stop) -> Result<PathBuf, ToolError> {
     let dir = dir.join("runtimes");
     private_dir(&dir).map_err(NODE.files(&dir))?;
     let path = dir.join(format!("javascript-{}.wasm", &hash(&JAVASCRIPT)[..32]));
@@ -46,15 +46,15 @@ pub fn ensure_javascript(dir: &Path) -> Result<PathBuf, ToolError> {
     let file = fs::File::create(&lock).map_err(NODE.files(&lock))?;
     file.lock().map_err(NODE.files(&lock))?;
     if !path.exists() {
-        check_node()?;
+        check_node(stop)?;
         tracing::info!("building the JavaScript runtime, once");
-        build(&dir, &path)?;
+        build(&dir, &path, stop)?;
     }
     Ok(path)
 }
 
-fn check_node() -> Result<(), ToolError> {
-    let found = NODE.run(Path::new("."), ["--version"], &[])?;
+fn check_node(stop: &Stop) -> Result<(), ToolError> {
+    let found = NODE.run(Path::new("."), ["--version"], &[], stop)?;
     let found = found.trim().trim_start_matches('v').to_owned();
     let major = found.split('.').next().and_then(|major| major.parse::<u32>().ok());
     if major.is_some_and(|major| major >= NODE_MAJOR) {
@@ -63,7 +63,7 @@ fn check_node() -> Result<(), ToolError> {
     Err(ToolError::Old { what: WHAT, program: "node", found, needed: "20", remedy: NODE.remedy })
 }
 
-fn build(dir: &Path, path: &Path) -> Result<(), ToolError> {
+fn build(dir: &Path, path: &Path, stop: &Stop) -> Result<(), ToolError> {
     let workshop = tempfile::tempdir_in(dir).map_err(NODE.files(dir))?;
     let root = workshop.path();
     for (name, text) in JAVASCRIPT {
@@ -72,13 +72,18 @@ fn build(dir: &Path, path: &Path) -> Result<(), ToolError> {
         fs::create_dir_all(parent).map_err(NODE.files(parent))?;
         fs::write(&file, text).map_err(NODE.files(&file))?;
     }
-    NPM.run(root, ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], &[])?;
+    NPM.run(
+        root,
+        ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+        &[],
+        stop,
+    )?;
     let tool = "node_modules/componentize-qjs/bin/componentize-qjs";
     let wit = Path::new(WIT).parent().map_or("wit", |dir| dir.to_str().unwrap_or("wit"));
     let made = root.join("runtime.wasm");
     let args =
         [tool, "--wit", wit, "--world", "script-node", "--js", ENTRY, "--sync", "--stub-wasi", "-o", "runtime.wasm"];
-    NODE.run(root, args, &[])?;
+    NODE.run(root, args, &[], stop)?;
     if !made.exists() {
         return Err(ToolError::NoResult { what: WHAT, program: "componentize-qjs", expected: made });
     }

@@ -3,7 +3,8 @@
 use super::*;
 
 fn example(name: &str) -> Vec<u8> {
-    let path = build::rust(&examples().join("rust").join(name)).unwrap_or_else(|error| panic!("{error}"));
+    let path =
+        build::rust(&examples().join("rust").join(name), &Stop::default()).unwrap_or_else(|error| panic!("{error}"));
     std::fs::read(path).expect("the component")
 }
 
@@ -35,7 +36,7 @@ async fn a_node_of_another_kind_is_refused() {
 #[tokio::test]
 async fn what_goes_wrong_in_rust_is_said_in_its_own_words() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/rust/probe");
-    let path = build::rust(&root).unwrap_or_else(|error| panic!("{error}"));
+    let path = build::rust(&root, &Stop::default()).unwrap_or_else(|error| panic!("{error}"));
     let bytes = std::fs::read(path).expect("the component");
     let mut bench = Bench::new("probe.wasm", &bytes, |_| {});
     let version = bench.loaded().await;

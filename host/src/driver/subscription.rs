@@ -83,12 +83,9 @@ impl Follower {
     /// A client without a document is not left waiting for a database that is away.
     fn give_up(&mut self) -> Result<(), Problem> {
         let away = self.status.borrow().state == State::Stale;
-        if away && !self.started {
-            if self.opened.newest.is_none() {
-                return Err(self.handle.shared.unavailable());
-            }
-            // Nothing newer will come for now.
-            self.opened.waits_for = None;
+        // Who waits for a position is patient for a while: what came before it may not be shown.
+        if away && !self.started && self.opened.newest.is_none() && self.opened.waits_for.is_none() {
+            return Err(self.handle.shared.unavailable());
         }
         Ok(())
     }

@@ -376,8 +376,7 @@ impl Writer {
         if away && !document.has_state() {
             return Err(Refused::Problem(self.shared.unavailable()));
         }
-        // While the database is away nothing newer will come.
-        let waits_for = (newest && !settled && !away).then_some(position);
+        let waits_for = (newest && !settled).then_some(position);
         document.open(resume, waits_for, blocked).map_err(Refused::Problem)
     }
 

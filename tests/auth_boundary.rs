@@ -52,7 +52,10 @@ async fn a_frame_sets_no_claim() -> Result<()> {
     let mut client = Client::web_socket(&world.server.address, "/me").await?;
     // The socket may be closed before the frame is sent.
     let _ = client.send(&json!({ "auth": { "sub": 1 } })).await;
-    assert_eq!(client.refusal().await?.0["code"], "missing_claim");
+    // Which of the two mistakes the server meets first, the missing claim or a frame it has no use for, is a matter of time.
+    let (error, code) = client.refusal().await?;
+    let refused = [("missing_claim", Some(4403)), ("bad_request", Some(4400))];
+    assert!(refused.contains(&(error["code"].as_str().unwrap_or_default(), code)), "{error} {code:?}");
     Ok(())
 }
 

@@ -237,6 +237,11 @@ impl Value {
             _ => false,
         }
     }
+
+    /// Whether both are written alike: what a guest could tell apart, such as `1.0` and `1`, is not.
+    pub fn is_written_alike(&self, other: &Value) -> bool {
+        self.is_same(other) || (self == other && self.to_json() == other.to_json())
+    }
 }
 
 /// Iterates over the elements of an array or a list: see [`Value::elements`].

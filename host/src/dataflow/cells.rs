@@ -170,3 +170,13 @@ impl Blocked {
         self as usize
     }
 }
+
+/// A reader depends on a cell once less.
+pub(super) fn leave<K: Eq + std::hash::Hash>(readers: &mut FxHashMap<K, u32>, reader: &K) {
+    if let Some(count) = readers.get_mut(reader) {
+        *count -= 1;
+        if *count == 0 {
+            readers.remove(reader);
+        }
+    }
+}

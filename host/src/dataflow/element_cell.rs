@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::cells::{Blocked, ElementCell, ElementState, ListCell, ListState, Reader};
+use super::cells::{Blocked, ElementCell, ElementState, ListCell, ListState, Reader, leave};
 use super::engine::{Engine, Orphan, Waiter, params_key};
 use super::evaluate::{Calls, Child, Inputs, Outcome, Params, Pending, Start, base_value, run_steps};
 use super::plan::Base;
@@ -52,12 +52,7 @@ impl Engine {
 
     pub(super) fn release_element(&mut self, id: ElementCellId, reader: ListCellId) {
         let Some(cell) = self.elements.get_mut(id) else { return };
-        if let Some(count) = cell.readers.get_mut(&reader) {
-            *count -= 1;
-            if *count == 0 {
-                cell.readers.remove(&reader);
-            }
-        }
+        leave(&mut cell.readers, &reader);
         if cell.readers.is_empty() {
             self.orphans.push(Orphan::Element(id));
         }
@@ -100,13 +95,7 @@ impl Engine {
             *self.list_mut(list).readers.entry(Reader::Element(id)).or_default() += 1;
         }
         for list in std::mem::replace(&mut self.elements[id].children, lists) {
-            let readers = &mut self.list_mut(list).readers;
-            if let Some(count) = readers.get_mut(&Reader::Element(id)) {
-                *count -= 1;
-                if *count == 0 {
-                    self.release_list(list, Reader::Element(id));
-                }
-            }
+            self.release_list(list, Reader::Element(id));
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use super::cells::{Blocked, ElementState, ListCell, ListState, Member, News, Place, Reader, SourceCell};
+use super::cells::{Blocked, ElementState, ListCell, ListState, Member, News, Place, Reader, SourceCell, leave};
 use super::element_cell::worse;
 use super::engine::{Engine, Orphan, Waiter, address, push_params};
 use super::evaluate::{Calls, Params};
@@ -92,7 +92,7 @@ impl Engine {
 
     pub(super) fn release_list(&mut self, id: ListCellId, reader: Reader) {
         if let Some(Some(list)) = self.lists.get_mut(id) {
-            list.readers.remove(&reader);
+            leave(&mut list.readers, &reader);
             if list.readers.is_empty() {
                 self.orphans.push(Orphan::List(id));
             }
@@ -226,12 +226,7 @@ impl Engine {
 
     pub(super) fn release_group(&mut self, group: GroupId, reader: ListCellId) {
         let Some(cell) = self.tables.groups.get_mut(group) else { return };
-        if let Some(count) = cell.readers.get_mut(&reader) {
-            *count -= 1;
-            if *count == 0 {
-                cell.readers.remove(&reader);
-            }
-        }
+        leave(&mut cell.readers, &reader);
         if cell.readers.is_empty() {
             self.orphans.push(Orphan::Group(group));
         }

@@ -59,8 +59,8 @@ impl Memo {
             call.node == node
                 && call.version == version
                 && call.tick == tick
-                && same_text(&call.args, &args)
-                && same_text(&call.input, &input)
+                && call.args.is_written_alike(&args)
+                && call.input.is_written_alike(&input)
         };
         let entry = self.calls.entry(hash).or_default();
         entry.retain(|call| call.strong_count() > 0);
@@ -106,11 +106,6 @@ impl Memo {
         }
         hasher.finish128().as_u128()
     }
-}
-
-/// Equal as a guest sees them: `1.0` and `1` are equal numbers and different questions.
-fn same_text(a: &Value, b: &Value) -> bool {
-    a.is_same(b) || a.to_json() == b.to_json()
 }
 
 #[cfg(test)]

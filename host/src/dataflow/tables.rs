@@ -417,8 +417,7 @@ pub(super) fn passes(group: &Group, row: &Row) -> bool {
 
 /// Whether two rows look the same to everybody, nodes included.
 fn same_texts(a: &Row, b: &Row) -> bool {
-    let same = |(a, b): (&Value, &Value)| a.is_same(b) || (a == b && a.to_json() == b.to_json());
-    a.values().iter().zip(b.values()).all(same)
+    a.values().iter().zip(b.values()).all(|(a, b)| a.is_written_alike(b))
 }
 
 /// The row's new values, those not sent taken from the row before.
@@ -450,7 +449,7 @@ pub(super) fn group_key<'a>(arrangement: &Arrangement, values: impl Iterator<Ite
 pub(super) fn same_params(a: &Params, b: &Params) -> bool {
     let same = |a: &Option<Value>, b: &Option<Value>| match (a, b) {
         (None, None) => true,
-        (Some(a), Some(b)) => a.is_same(b) || a.to_json() == b.to_json(),
+        (Some(a), Some(b)) => a.is_written_alike(b),
         _ => false,
     };
     Arc::ptr_eq(a, b) || (a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(a, b)))

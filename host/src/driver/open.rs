@@ -1,6 +1,6 @@
 //! The handle: what requests go through on their way to the writer.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
@@ -57,16 +57,14 @@ pub(super) struct Serving {
     pub generation: u64,
 }
 
-/// Of a node whose file nobody has looked at so far.
-const NOT_LOADED_YET: &str = "not loaded yet";
-
 /// What handle and writer share.
 pub(super) struct Shared {
     pub commands: mpsc::Sender<Command>,
     pub serving: RwLock<Option<Serving>>,
     pub status: watch::Sender<Status>,
     pub position: watch::Sender<Lsn>,
-    pub health: Mutex<Vec<String>>,
+    /// What keeps the server from being ready.
+    pub health: watch::Sender<Vec<String>>,
     pub nodes: watch::Sender<Vec<NodeInfo>>,
     pub memo: DiffMemo,
     pub document_bytes: usize,
@@ -82,7 +80,7 @@ impl Shared {
             name: name.into(),
             kind: String::new(),
             version: String::new(),
-            error: Some(NOT_LOADED_YET.into()),
+            error: Some("not loaded yet".into()),
         };
         let starting = Status { state: State::Stale, code: Some(Code::Starting), since: SystemTime::now() };
         Shared {
@@ -90,7 +88,7 @@ impl Shared {
             serving: RwLock::new(None),
             status: watch::Sender::new(starting),
             position: watch::Sender::new(Lsn(0)),
-            health: Mutex::new(vec!["the stream from the database has not begun".into()]),
+            health: watch::Sender::new(vec!["the stream from the database has not begun".into()]),
             nodes: watch::Sender::new(nodes.map(info).collect()),
             memo: DiffMemo::new(),
             document_bytes,
@@ -112,7 +110,7 @@ impl Shared {
 
     /// Notes what keeps the server from being ready.
     pub(super) fn set_health(&self, reasons: Vec<String>) {
-        *self.health.lock().expect("nothing panics under it") = reasons;
+        self.health.send_replace(reasons);
     }
 
     fn serving(&self) -> Option<Serving> {
@@ -157,11 +155,8 @@ impl Handle {
 
     /// Waits until documents can be served for the first time: the database answers, and each node is loaded or found bad.
     pub async fn ready(&self) {
-        let mut status = self.shared.status.subscribe();
-        let _ = status.wait_for(|status| status.state == State::Live).await;
-        let mut nodes = self.shared.nodes.subscribe();
-        let tried = |nodes: &Vec<NodeInfo>| nodes.iter().all(|node| node.error.as_deref() != Some(NOT_LOADED_YET));
-        let _ = nodes.wait_for(tried).await;
+        let mut health = self.shared.health.subscribe();
+        let _ = health.wait_for(Vec::is_empty).await;
     }
 
     /// What a follower of this document starts from.
@@ -281,7 +276,7 @@ impl Documents for Handle {
     }
 
     fn health(&self) -> Health {
-        Health { reasons: self.shared.health.lock().expect("nothing panics under it").clone() }
+        Health { reasons: self.shared.health.borrow().clone() }
     }
 
     fn position(&self) -> Lsn {

@@ -15,7 +15,7 @@ use super::plan::{DocumentId, NodeId, Plan, Shape, Step};
 use super::propagate::Heights;
 use super::stitch::{Fresh, OpenStage};
 use super::tables::{ElementCellId, Fill, GroupId, ListCellId, Tables, Touched};
-use crate::data::{Commit, Key, KeyBuilder, Lsn, RowId, Snapshot, TableId, Upquery, Value};
+use crate::data::{Commit, Key, KeyBuilder, Lsn, RowId, Snapshot, TableId, Upquery, Value, Xid};
 
 /// What a step asks of the world.
 #[derive(Default)]
@@ -282,6 +282,19 @@ impl Engine {
         self.finish(Cause::Other)
     }
 
+    /// Asks for a snapshot if no upquery is under way. To be called now and then, at least once in 2^30 transactions of the
+    /// database: ids are compared modulo 2^32, so what is known of old ones has to be renewed.
+    pub fn refresh(&mut self) -> Effects {
+        self.ask_snapshot();
+        self.finish(Cause::Other)
+    }
+
+    fn ask_snapshot(&mut self) {
+        if self.stages.is_empty() {
+            self.ask(Vec::new());
+        }
+    }
+
     /// A committed transaction, the next in the stream.
     pub fn commit(&mut self, commit: Arc<Commit>) -> Effects {
         let mut touched = Touched::default();
@@ -292,6 +305,16 @@ impl Engine {
         self.log.push(commit.clone());
         self.position = self.position.max(commit.end);
         self.spread(touched);
+        self.merge_due();
+        self.finish(Cause::Other)
+    }
+
+    /// A committed transaction, the next in the stream, that was too large to be kept: what it touched is asked anew, and
+    /// nothing of it is shown before all of it is.
+    pub fn commit_unkept(&mut self, xid: Xid, end: Lsn, tables: impl IntoIterator<Item = TableId>) -> Effects {
+        self.log.miss(xid);
+        self.position = self.position.max(end);
+        tables.into_iter().for_each(|table| self.forget_table(table));
         self.merge_due();
         self.finish(Cause::Other)
     }
@@ -337,6 +360,11 @@ impl Engine {
 
     /// What was read of this table before is not to be joined with what comes: its keys are asked again.
     pub fn table_changed(&mut self, table: TableId) -> Effects {
+        self.forget_table(table);
+        self.finish(Cause::Other)
+    }
+
+    fn forget_table(&mut self, table: TableId) {
         self.forget_asks(table);
         let arrangements = &self.plan.arrangements;
         let groups = self.tables.groups.iter();
@@ -349,7 +377,6 @@ impl Engine {
             self.wanted.push(group);
             self.group_news(group);
         }
-        self.finish(Cause::Other)
     }
 
     /// The stream has lost its place and begins again: everything is asked anew. Documents keep what they emitted last.
@@ -393,8 +420,8 @@ impl Engine {
         self.tables.sweep();
         self.fresh.clear();
         self.ask_wanted();
-        if self.log.remembered() > REMEMBERED && self.stages.is_empty() {
-            self.ask(Vec::new());
+        if self.log.remembered() > REMEMBERED {
+            self.ask_snapshot();
         }
         if self.log.size() > LOG_LIMIT {
             self.shorten_log();

@@ -1,6 +1,6 @@
 //! Plays random events against the engine and checks what it emits.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand::rngs::SmallRng;
@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 
 use super::queries::{self, Oracle};
 use super::world::World;
-use crate::data::{Answer, Lsn, Upquery, Value};
+use crate::data::{Answer, Change, Lsn, TableId, Upquery, Value};
 use crate::dataflow::guest::{GuestCall, NodeVersion};
 use crate::dataflow::plan::{DocumentId, NodeId, OnError};
 use crate::dataflow::{DocumentKey, Effects, Engine, Size};
@@ -92,6 +92,10 @@ impl Run {
                 self.load(node, if version == 0 { None } else { Some(version % 3) });
             }
             98 if self.rng.random_bool(0.3) => self.reset(),
+            99 => {
+                let effects = self.engine.refresh();
+                self.take(effects);
+            }
             _ => {}
         }
     }
@@ -100,7 +104,12 @@ impl Run {
         if let Some(commit) = self.world.stream().get(self.delivered).cloned() {
             self.delivered += 1;
             self.counts.commits += 1;
-            let effects = self.engine.commit(commit);
+            let effects = if self.rng.random_bool(0.03) {
+                let tables: BTreeSet<TableId> = commit.changes.iter().map(Change::table).collect();
+                self.engine.commit_unkept(commit.xid, commit.end, tables)
+            } else {
+                self.engine.commit(commit)
+            };
             self.take(effects);
         }
     }

@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use slotmap::SlotMap;
 
 use super::cells::{Blocked, DocumentCell, DocumentKey, ElementCell, ListCell, ListState, Reader, Waiting};
-use super::evaluate::{Context, Params, Shapes, Versions};
+use super::evaluate::{Calls, Context, Params, Shapes, Versions};
 use super::guest::{GuestCall, NodeVersion};
 use super::log::Log;
 use super::memo::Memo;
@@ -354,7 +354,14 @@ impl Engine {
         let mut versions = (*self.versions).clone();
         versions.0[node.0 as usize] = now;
         self.versions = Arc::new(versions);
-        self.mark_users(node);
+        self.mark_users(node, |_| true);
+        self.finish(Cause::Other)
+    }
+
+    /// Asks a node again what it failed on for a reason that may pass ([`GuestError::passing`](super::guest::GuestError)).
+    pub fn retry(&mut self, node: NodeId) -> Effects {
+        self.memo.forget_passing(node);
+        self.mark_users(node, |calls| calls.iter().any(|call| call.is_passing_failure()));
         self.finish(Cause::Other)
     }
 
@@ -560,13 +567,13 @@ impl Engine {
         }
     }
 
-    /// Marks every cell that calls this node.
-    fn mark_users(&mut self, node: NodeId) {
+    /// Marks every cell that calls this node; of elements, those whose calls are `concerned`.
+    fn mark_users(&mut self, node: NodeId, concerned: impl Fn(&Calls) -> bool) {
         let plan = self.plan.clone();
         let uses: Vec<bool> =
             plan.elements.iter().map(|element| element.steps.iter().any(|s| calls(s, node))).collect();
-        let elements: Vec<ElementCellId> =
-            self.elements.iter().filter(|(_, cell)| uses[cell.element.0 as usize]).map(|(id, _)| id).collect();
+        let elements = self.elements.iter().filter(|(_, cell)| uses[cell.element.0 as usize] && concerned(&cell.calls));
+        let elements: Vec<ElementCellId> = elements.map(|(id, _)| id).collect();
         elements.into_iter().for_each(|id| self.mark_element(id));
         let lists: Vec<ListCellId> = self.lists.keys().collect();
         for id in lists {

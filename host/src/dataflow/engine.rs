@@ -78,6 +78,16 @@ pub struct Size {
     pub stages: usize,
 }
 
+/// What the engine keeps to.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most elements a list may have.
+    pub list_elements: usize,
+    /// So many upqueries under way at once: what is wanted meanwhile is asked together, as soon as one is answered. (Those
+    /// that are asked again may come on top.)
+    pub upqueries: usize,
+}
+
 /// What led to a step, as far as a waiting document is concerned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
@@ -106,8 +116,7 @@ pub struct Engine {
     pub(super) next_stage: u64,
     pub(super) whole_read: Option<WholeRead>,
     pub(super) position: Lsn,
-    /// The most elements a list may have.
-    pub(super) list_limit: usize,
+    pub(super) limits: Limits,
     /// Cells to refresh, by height.
     pub(super) dirty: BTreeSet<(u16, Dirty)>,
     /// Groups to be asked for when the step ends.
@@ -158,12 +167,12 @@ const REMEMBERED: usize = 100_000;
 impl Engine {
     /// An engine at the start of a stream: `origin` is the slot's snapshot, `position` where it begins. `memo_key` keys
     /// the hashes of guests' inputs.
-    pub fn new(plan: Arc<Plan>, origin: Snapshot, position: Lsn, list_limit: usize, memo_key: [u8; 16]) -> Self {
+    pub fn new(plan: Arc<Plan>, origin: Snapshot, position: Lsn, limits: Limits, memo_key: [u8; 16]) -> Self {
         let memo = Memo::new(memo_key);
-        Engine { memo, ..Engine::with_log(plan, Log::new(origin, LOG_KEEPS), position, list_limit) }
+        Engine { memo, ..Engine::with_log(plan, Log::new(origin, LOG_KEEPS), position, limits) }
     }
 
-    fn with_log(plan: Arc<Plan>, log: Log, position: Lsn, list_limit: usize) -> Self {
+    fn with_log(plan: Arc<Plan>, log: Log, position: Lsn, limits: Limits) -> Self {
         Engine {
             shapes: Shapes::new(&plan),
             heights: Heights::new(&plan),
@@ -181,7 +190,7 @@ impl Engine {
             next_stage: 0,
             whole_read: None,
             position,
-            list_limit,
+            limits,
             dirty: BTreeSet::new(),
             wanted: Vec::new(),
             fresh: Fresh::default(),
@@ -199,7 +208,7 @@ impl Engine {
     pub fn replanned(self, plan: Arc<Plan>) -> Engine {
         assert_eq!(plan.tables, self.plan.tables, "table ids in the log mean the same");
         let (log, memo, next_stage) = (self.log, self.memo, self.next_stage);
-        Engine { memo, next_stage, ..Engine::with_log(plan, log, self.position, self.list_limit) }
+        Engine { memo, next_stage, ..Engine::with_log(plan, log, self.position, self.limits) }
     }
 
     /// The position whose prefix of commits the cells show.

@@ -38,7 +38,7 @@ mod tables;
 mod whole_read;
 
 pub use cells::{Blocked, DocumentKey};
-pub use engine::{Effects, Emission, Engine, Size};
+pub use engine::{Effects, Emission, Engine, Limits, Size};
 pub use evaluate::Versions;
 
 #[cfg(test)]

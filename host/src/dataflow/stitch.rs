@@ -57,8 +57,12 @@ impl Fresh {
 }
 
 impl Engine {
-    /// Sends an upquery for the groups wanted in this step.
+    /// Sends an upquery for all groups wanted, unless so many are under way that these wait and go together with later ones.
     pub(super) fn ask_wanted(&mut self) {
+        let under_way = self.stages.values().filter(|stage| !stage.is_answered()).count();
+        if under_way >= self.limits.upqueries && !self.stands_still() {
+            return;
+        }
         let mut asks: Vec<Vec<GroupId>> = Vec::new();
         let mut alike: FxHashMap<(ArrangementId, Key), usize> = FxHashMap::default();
         for id in std::mem::take(&mut self.wanted) {
@@ -95,7 +99,7 @@ impl Engine {
                 key: arrangement.key.clone(),
                 keys: groups.iter().map(|&group| self.tables.groups[group].values.clone()).collect(),
                 filter: first.filter.as_deref().cloned(),
-                row_limit: self.list_limit as u64 + 1,
+                row_limit: self.limits.list_elements as u64 + 1,
             }
         });
         self.effects.upqueries.push(Upquery { id, asks: asked.collect(), under });

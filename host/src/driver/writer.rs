@@ -20,7 +20,7 @@ use super::{DriverError, Options};
 use crate::data::{Answer, TableId, Upquery, UpqueryError};
 use crate::dataflow::guest::GuestCall;
 use crate::dataflow::plan::Plan;
-use crate::dataflow::{Blocked, Effects, Engine};
+use crate::dataflow::{Blocked, Effects, Engine, Limits};
 use crate::query::{Bound, Compiled, Routes};
 use crate::revision::Revision;
 use crate::source::{Source, SourceEvent, SourceEvents, Started};
@@ -249,8 +249,10 @@ impl Writer {
         let effects = match &mut self.engine {
             Some(engine) => engine.reset(started.snapshot, started.position),
             None => {
-                let (plan, limit) = (self.plan.clone(), self.options.list_elements);
-                self.new_engine(Engine::new(plan, started.snapshot, started.position, limit, random()))
+                let plan = self.plan.clone();
+                let limits =
+                    Limits { list_elements: self.options.list_elements, upqueries: self.options.source.connections };
+                self.new_engine(Engine::new(plan, started.snapshot, started.position, limits, random()))
             }
         };
         self.perform(effects);
@@ -300,6 +302,10 @@ impl Writer {
             self.guests.spawn(batch);
         }
         if effects.release_snapshot {
+            tracing::debug!(
+                stages = self.engine.as_ref().map_or(0, |engine| engine.size().stages),
+                "that reading is over"
+            );
             self.source.release_snapshot();
         }
         if effects.provoke {
@@ -412,6 +418,7 @@ impl Writer {
                 self.step(Engine::end_whole_read);
             }
         } else if self.shared.status.borrow().state == State::Live && self.starving.is_due(now) {
+            tracing::debug!("a document waits for long: what is missing is read under one snapshot");
             self.step(Engine::read_whole);
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use super::LIMITS;
 use super::queries::{self, Oracle};
 use super::world::World;
 use crate::data::{Answer, Change, Lsn, TableId, Upquery, Value};
@@ -50,7 +51,7 @@ pub(super) fn play(seed: u64) -> Counts {
     let mut world = World::new(&mut rng);
     let plan = Arc::new(queries::plan(on_error));
     let (origin, position) = world.start_stream();
-    let engine = Engine::new(plan, origin, position, 1000, [3; 16]);
+    let engine = Engine::new(plan, origin, position, LIMITS, [3; 16]);
     let mut run = Run {
         rng,
         world,

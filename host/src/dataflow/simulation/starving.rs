@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::LIMITS;
 use super::queries;
 use super::world::{FOLLOWS, USERS, id_of};
 use crate::data::{Answer, Change, Commit, Lsn, Row, RowId, Snapshot, Upquery, Value, Xid};
@@ -91,7 +92,7 @@ impl Play {
 #[test]
 fn what_needs_new_keys_with_every_commit_is_read_whole() {
     let origin = Snapshot { xmin: Xid(101), xmax: Xid(101), running: Vec::new() };
-    let engine = Engine::new(Arc::new(queries::plan(OnError::Skip)), origin, Lsn(0), 1000, [3; 16]);
+    let engine = Engine::new(Arc::new(queries::plan(OnError::Skip)), origin, Lsn(0), LIMITS, [3; 16]);
     let database = Database { follows: 0, kept: None };
     let mut play = Play { engine, database, sent: Vec::new(), emissions: Vec::new(), released: false };
     for node in 0..3 {

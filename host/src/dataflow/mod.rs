@@ -23,6 +23,7 @@
 mod bounds;
 mod cells;
 mod closure;
+mod document_cell;
 mod element_cell;
 mod engine;
 mod evaluate;

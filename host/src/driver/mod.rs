@@ -18,6 +18,7 @@ mod open;
 mod replan;
 mod setup;
 mod subscription;
+mod transaction;
 mod writer;
 
 use std::sync::Arc;

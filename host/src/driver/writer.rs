@@ -14,8 +14,9 @@ use super::nodes::Nodes;
 use super::open::{Command, Refused, Serving, Shared, problem};
 use super::replan::{Why, definition};
 use super::setup::Pauses;
+use super::transaction::Transaction;
 use super::{DriverError, Options};
-use crate::data::{Answer, Change, Commit, TableId, Upquery, UpqueryError, Xid};
+use crate::data::{Answer, TableId, Upquery, UpqueryError};
 use crate::dataflow::guest::GuestCall;
 use crate::dataflow::plan::Plan;
 use crate::dataflow::{Blocked, Effects, Engine};
@@ -32,6 +33,9 @@ const TRIES: usize = 3;
 
 /// How often documents that nobody follows are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// How often the engine is given a snapshot at least: Postgres would need 300,000 transactions a second to use up 2^30 ids.
+const REFRESH: Duration = Duration::from_secs(3600);
 
 /// An answer whose snapshot came too early is asked for again after this long.
 const AGAIN: Duration = Duration::from_millis(2);
@@ -53,7 +57,7 @@ pub(super) struct Writer {
     /// Number of documents ever opened, from a number that no other run began with.
     instances: u64,
     /// The transaction being received.
-    transaction: Option<(Xid, Vec<Change>)>,
+    transaction: Option<Transaction>,
     pub(super) upqueries: JoinSet<(u64, Result<Answer, UpqueryError>)>,
     guests: JoinSet<Vec<Arc<GuestCall>>>,
     pub(super) chores: JoinSet<Chore>,
@@ -71,6 +75,8 @@ pub(super) struct Writer {
     stalled: bool,
     /// When documents were last swept.
     swept: Instant,
+    /// When the engine was last refreshed.
+    refreshed: Instant,
 }
 
 /// Something that took its time.
@@ -111,6 +117,7 @@ impl Writer {
             replan_at: None,
             stalled: false,
             swept: Instant::now(),
+            refreshed: Instant::now(),
         }
     }
 
@@ -184,16 +191,15 @@ impl Writer {
                 self.shared.set_status(Some(Code::Starting), vec![waiting_for]);
             }
             SourceEvent::Started(started) => self.started(started),
-            SourceEvent::Begin { xid } => self.transaction = Some((xid, Vec::new())),
+            SourceEvent::Begin { xid } => self.transaction = Some(Transaction::begin(xid)),
             SourceEvent::Changes(changes) => {
-                if let Some((_, all)) = &mut self.transaction {
-                    all.extend(changes);
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.extend(changes);
                 }
             }
             SourceEvent::Commit { end } => {
-                if let Some((xid, changes)) = self.transaction.take() {
-                    let commit = Arc::new(Commit { xid, end, changes });
-                    self.step(|engine| engine.commit(commit));
+                if let Some(transaction) = self.transaction.take() {
+                    self.step(|engine| transaction.commit(end, engine));
                 }
             }
             SourceEvent::Position(position) => self.step(|engine| engine.advance(position)),
@@ -401,11 +407,18 @@ impl Writer {
             self.swept = now;
             self.sweep(now);
         }
+        if now.duration_since(self.refreshed) >= REFRESH {
+            self.refreshed = now;
+            self.step(Engine::refresh);
+        }
         if self.replan_at.is_some_and(|at| at <= now) {
             self.replan_at = None;
             if let Some(why) = self.plan_next.take() {
                 self.plan_anew(why);
             }
+        }
+        for node in self.nodes.due_retries(now) {
+            self.step(|engine| engine.retry(node));
         }
         if let Some(table) = self.contradiction.take() {
             self.step(|engine| engine.table_changed(table));

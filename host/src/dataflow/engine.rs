@@ -15,6 +15,7 @@ use super::plan::{DocumentId, NodeId, Plan, Shape, Step};
 use super::propagate::Heights;
 use super::stitch::{Fresh, OpenStage};
 use super::tables::{ElementCellId, Fill, GroupId, ListCellId, Tables, Touched};
+use super::whole_read::WholeRead;
 use crate::data::{Commit, Key, KeyBuilder, Lsn, RowId, Snapshot, TableId, Upquery, Value, Xid};
 
 /// What a step asks of the world.
@@ -32,6 +33,8 @@ pub struct Effects {
     pub unchanged: Vec<DocumentKey>,
     /// Documents that have no newer state, and why; `None`: the reason is gone.
     pub blocked: Vec<(DocumentKey, Option<Blocked>)>,
+    /// The snapshot kept by a [whole read](Engine::read_whole) is not needed any more.
+    pub release_snapshot: bool,
     /// An answer waits for a position that the stream may be long in passing: write something.
     pub provoke: bool,
     /// A table whose known rows contradict what the database says: see [`Engine::table_changed`].
@@ -47,6 +50,7 @@ impl Effects {
         self.emissions.extend(later.emissions);
         self.unchanged.extend(later.unchanged);
         self.blocked.extend(later.blocked);
+        self.release_snapshot |= later.release_snapshot;
         self.provoke |= later.provoke;
         self.contradiction = later.contradiction.or(self.contradiction.take());
     }
@@ -100,6 +104,7 @@ pub struct Engine {
     pub(super) log: Log,
     pub(super) stages: BTreeMap<u64, OpenStage>,
     pub(super) next_stage: u64,
+    pub(super) whole_read: Option<WholeRead>,
     pub(super) position: Lsn,
     /// The most elements a list may have.
     pub(super) list_limit: usize,
@@ -174,6 +179,7 @@ impl Engine {
             log,
             stages: BTreeMap::new(),
             next_stage: 0,
+            whole_read: None,
             position,
             list_limit,
             dirty: BTreeSet::new(),
@@ -285,6 +291,7 @@ impl Engine {
     /// nothing of it is shown before all of it is.
     pub fn commit_unkept(&mut self, xid: Xid, end: Lsn, tables: impl IntoIterator<Item = TableId>) -> Effects {
         self.log.miss(xid);
+        self.drop_whole_read();
         self.position = self.position.max(end);
         tables.into_iter().for_each(|table| self.forget_table(table));
         self.merge_due();
@@ -339,6 +346,7 @@ impl Engine {
 
     /// What was read of this table before is not to be joined with what comes: its keys are asked again.
     pub fn table_changed(&mut self, table: TableId) -> Effects {
+        self.drop_whole_read();
         self.forget_table(table);
         self.finish(Cause::Other)
     }
@@ -366,6 +374,7 @@ impl Engine {
         self.lists.clear();
         self.list_index.iter_mut().for_each(FxHashMap::clear);
         self.log = Log::new(origin, LOG_KEEPS);
+        self.drop_whole_read();
         self.stages.clear();
         self.waiters.clear();
         self.dirty.clear();
@@ -405,9 +414,11 @@ impl Engine {
         if self.log.size() > LOG_LIMIT {
             self.shorten_log();
         }
+        self.end_if_read();
         // Stages open in the order of their numbers.
-        let needed = self.stages.values().next().map(|stage| stage.opened);
-        self.log.trim(needed);
+        let oldest = self.stages.values().next().map(|stage| stage.opened);
+        let kept = self.whole_read.as_ref().map(|read| read.opened);
+        self.log.trim(oldest.into_iter().chain(kept).min());
         self.effects.calls = self.memo.take_asked();
         std::mem::take(&mut self.effects)
     }

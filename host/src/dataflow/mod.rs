@@ -38,6 +38,7 @@ mod propagate;
 mod sequence;
 mod stitch;
 mod tables;
+mod whole_read;
 
 pub use cells::{Blocked, DocumentKey};
 pub use engine::{Effects, Emission, Engine, Size};

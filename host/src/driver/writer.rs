@@ -14,6 +14,7 @@ use super::nodes::Nodes;
 use super::open::{Command, Refused, Serving, Shared, problem};
 use super::replan::{Why, definition};
 use super::setup::Pauses;
+use super::starving::Starving;
 use super::transaction::Transaction;
 use super::{DriverError, Options};
 use crate::data::{Answer, TableId, Upquery, UpqueryError};
@@ -73,6 +74,7 @@ pub(super) struct Writer {
     pub(super) replan_at: Option<Instant>,
     /// At the last tick an answer waited for a position.
     stalled: bool,
+    pub(super) starving: Starving,
     /// When documents were last swept.
     swept: Instant,
     /// When the engine was last refreshed.
@@ -116,6 +118,7 @@ impl Writer {
             contradiction: None,
             replan_at: None,
             stalled: false,
+            starving: Starving::default(),
             swept: Instant::now(),
             refreshed: Instant::now(),
         }
@@ -132,7 +135,7 @@ impl Writer {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                event = events.recv() => match event {
+                event = events.recv(), if !self.stands_still() => match event {
                     Some(event) => self.source_event(event)?,
                     None => return Ok(()),
                 },
@@ -280,6 +283,7 @@ impl Writer {
             }
         }
         for (key, reason) in effects.blocked {
+            self.starving.blocked(key, reason);
             // A node that was never loaded yet may come any moment.
             if reason == Some(Blocked::Held) && !self.nodes.are_known() {
                 continue;
@@ -294,6 +298,9 @@ impl Writer {
         }
         for batch in self.nodes.evaluate(effects.calls) {
             self.guests.spawn(batch);
+        }
+        if effects.release_snapshot {
+            self.source.release_snapshot();
         }
         if effects.provoke {
             self.provoke();
@@ -394,7 +401,23 @@ impl Writer {
         problem(Code::TooMany, "too many documents are live: try again later")
     }
 
+    fn stands_still(&self) -> bool {
+        self.engine.as_ref().is_some_and(Engine::stands_still)
+    }
+
+    /// Reads what is missing under one snapshot, if documents have waited too long.
+    fn feed(&mut self, now: Instant) {
+        if self.stands_still() {
+            if self.starving.is_overdue(now) {
+                self.step(Engine::end_whole_read);
+            }
+        } else if self.shared.status.borrow().state == State::Live && self.starving.is_due(now) {
+            self.step(Engine::read_whole);
+        }
+    }
+
     fn close(&mut self, key: crate::dataflow::DocumentKey) {
+        self.starving.closed(key);
         if let Some(document) = self.live.by_key.remove(&key) {
             self.live.by_name.remove(&document.name);
             self.step(|engine| engine.close(key));
@@ -417,6 +440,7 @@ impl Writer {
                 self.plan_anew(why);
             }
         }
+        self.feed(now);
         for node in self.nodes.due_retries(now) {
             self.step(|engine| engine.retry(node));
         }
@@ -478,6 +502,8 @@ async fn ask(source: Arc<dyn Source>, upquery: Upquery, delay: Duration) -> (u64
     for _ in 0..TRIES {
         match source.ask(upquery.clone()).await {
             Err(UpqueryError::Definite(reason)) => return (upquery.id, Err(UpqueryError::Definite(reason))),
+            // The transaction that keeps the snapshot is broken: asking in it again is no use.
+            Err(error) if upquery.under.is_some() => return (upquery.id, Err(error)),
             Err(error) => {
                 tracing::debug!("asking again: {error}");
                 pauses.pause().await;

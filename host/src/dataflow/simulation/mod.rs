@@ -9,6 +9,7 @@
 
 mod queries;
 mod run;
+mod starving;
 mod world;
 
 #[test]

@@ -83,6 +83,8 @@ impl Run {
             10..24 => self.world.commit(&mut self.rng),
             24..26 => self.world.roll_back(&mut self.rng),
             26..34 => self.world.reveal(&mut self.rng),
+            // What comes while the engine would rather stand still is right all the same.
+            34..54 if self.engine.stands_still() && self.rng.random_bool(0.9) => {}
             34..50 => self.deliver(),
             50..54 => self.keep_alive(),
             54..60 => self.open(),
@@ -100,6 +102,11 @@ impl Run {
                 self.take(effects);
             }
             99 => self.retry(),
+            98 => {
+                let reads = self.rng.random_bool(0.8);
+                let effects = if reads { self.engine.read_whole() } else { self.engine.end_whole_read() };
+                self.take(effects);
+            }
             _ => {}
         }
     }
@@ -157,7 +164,14 @@ impl Run {
         if !self.sent.is_empty() {
             let index = self.rng.random_range(0..self.sent.len());
             let upquery = self.sent.swap_remove(index);
-            self.found.push(self.world.answer(&upquery));
+            let breaks = !self.resting && self.rng.random_bool(0.03);
+            match self.world.answer(&upquery).filter(|_| !breaks) {
+                Some(answer) => self.found.push(answer),
+                None => {
+                    let effects = self.engine.failed(upquery.id);
+                    self.take(effects);
+                }
+            }
         }
     }
 
@@ -212,6 +226,9 @@ impl Run {
 
     fn take(&mut self, effects: Effects) {
         assert_eq!(effects.contradiction, None);
+        if effects.release_snapshot {
+            self.world.release();
+        }
         self.sent.extend(effects.upqueries);
         self.calls.extend(effects.calls);
         for emission in effects.emissions {
@@ -283,6 +300,7 @@ impl Run {
             self.documents.remove(&key);
             self.take(effects);
         }
+        assert!(!self.engine.stands_still(), "at rest, but not going on");
         assert_eq!(self.engine.size(), Size::default(), "nothing outlives the documents");
     }
 }

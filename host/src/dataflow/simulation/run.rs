@@ -140,7 +140,13 @@ impl Run {
         let number = |rng: &mut SmallRng, absent: bool| {
             (!absent || rng.random_bool(0.8)).then(|| Value::Int(rng.random_range(0..6)))
         };
-        let params = vec![number(&mut self.rng, false), number(&mut self.rng, true), number(&mut self.rng, true)];
+        let mut params = vec![number(&mut self.rng, false), number(&mut self.rng, true), number(&mut self.rng, true)];
+        let bounds = [Value::Int(self.rng.random_range(0..6)), ["a", "b", "c", ""][self.rng.random_range(0..4)].into()];
+        params.extend(bounds.map(|bound| match self.rng.random_range(0..8) {
+            0 => None,
+            1 => Some(Value::Null),
+            _ => Some(bound),
+        }));
         let (key, effects) = self.engine.open(document, &params);
         self.documents.entry(key).or_insert(Open { document, params, last: None });
         self.take(effects);

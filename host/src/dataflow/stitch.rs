@@ -28,6 +28,10 @@ use super::plan::{Arrangement, ArrangementId};
 use super::tables::{Fill, GroupId, complete, group_key, passes};
 use crate::data::{Answer, Ask, Change, Field, Key, Row, RowId, TableId, Upquery};
 
+/// How many stages may be open for each upquery that may be under way: those answered wait for the stream only. When it is
+/// behind, what is wanted meanwhile goes together too.
+const OPEN_STAGES: usize = 8;
+
 /// An upquery under way.
 pub(super) struct OpenStage {
     /// The number of the first commit that came after it was sent.
@@ -60,7 +64,8 @@ impl Engine {
     /// Sends an upquery for all groups wanted, unless so many are under way that these wait and go together with later ones.
     pub(super) fn ask_wanted(&mut self) {
         let under_way = self.stages.values().filter(|stage| !stage.is_answered()).count();
-        if under_way >= self.limits.upqueries && !self.stands_still() {
+        let busy = under_way >= self.limits.upqueries || self.stages.len() >= OPEN_STAGES * self.limits.upqueries;
+        if busy && !self.stands_still() {
             return;
         }
         let mut asks: Vec<Vec<GroupId>> = Vec::new();
@@ -117,6 +122,7 @@ impl Engine {
                     read.snapshot = Some(answer.snapshot.clone());
                 }
                 self.effects.provoke = self.position < answer.insert && answer.flush < answer.insert;
+                self.answered.insert((answer.insert, answer.id));
                 stage.answer = Some(answer);
                 self.merge_due();
             }
@@ -194,9 +200,8 @@ impl Engine {
 
     /// Merges every stage whose answer's insert position the stream has passed.
     pub(super) fn merge_due(&mut self) {
-        let due = |stage: &OpenStage| stage.answer.as_ref().is_some_and(|answer| answer.insert <= self.position);
-        let due: Vec<u64> = self.stages.iter().filter(|(_, stage)| due(stage)).map(|(&id, _)| id).collect();
-        for id in due {
+        while let Some(&(insert, id)) = self.answered.first().filter(|(insert, _)| *insert <= self.position) {
+            self.answered.remove(&(insert, id));
             if let Some(OpenStage { asks, answer: Some(answer), .. }) = self.stages.remove(&id) {
                 self.merge(asks, answer);
                 self.stand_if_read(id);

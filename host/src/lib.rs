@@ -1,15 +1,29 @@
-//! Sangre streams the results of nested Postgres queries to clients in real time.
+//! Sangre.
 
+#![warn(missing_docs)]
+
+mod api;
+#[doc(hidden)]
 pub mod cli;
-pub mod config;
+pub(crate) mod config;
+#[doc(hidden)]
 pub mod data;
+#[doc(hidden)]
 pub mod dataflow;
-pub mod demo;
+pub(crate) mod demo;
+#[doc(hidden)]
 pub mod diff;
-pub mod driver;
+pub(crate) mod driver;
+#[doc(hidden)]
 pub mod query;
+#[doc(hidden)]
 pub mod revision;
-pub mod server;
-pub mod session;
+pub(crate) mod server;
+pub(crate) mod session;
+#[doc(hidden)]
 pub mod source;
-pub mod wasm;
+pub(crate) mod wasm;
+
+pub use api::{
+    Builder, Change, Changes, Claims, Code, Document, Error, Event, Health, Request, Revision, Sangre, State, Status,
+};

@@ -17,7 +17,9 @@ use axum::Router;
 use crate::driver::handle::Documents;
 use private_postgres::{Options, PostgresError, PrivatePostgres};
 
-pub use rebuild::{Build, Rebuild};
+#[cfg(test)]
+pub use rebuild::Build;
+pub use rebuild::Rebuild;
 pub use world::{Nodes, Source, occupancy_script, open_at_crate};
 
 const SCHEMA: &str = include_str!("schema.sql");

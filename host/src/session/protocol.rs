@@ -51,6 +51,29 @@ pub fn meaning(code: Code) -> Meaning {
     Meaning { name, http, close, retry }
 }
 
+impl Code {
+    /// The name on the wire, such as `unknown_route`.
+    pub fn name(self) -> &'static str {
+        meaning(self).name
+    }
+
+    /// The HTTP status it has.
+    pub fn http_status(self) -> u16 {
+        meaning(self).http
+    }
+
+    /// Whether asking again can help: at once, after a while, or with a new token.
+    pub fn may_retry(self) -> bool {
+        meaning(self).retry
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// The message that tells a client this. `reference` is what the log says of a problem, too.
 pub fn message(told: &Told, format: Format, reference: &str) -> String {
     match told {

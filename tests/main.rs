@@ -6,6 +6,8 @@
 mod auth_boundary;
 mod conditions;
 mod demo;
+mod embedding;
+mod in_process;
 mod layering;
 mod oracle;
 mod original_defects;

@@ -124,7 +124,7 @@ impl Builder {
         let (running, front) = launch(self.recipe, settings, self.strict, server);
         let sangre = Sangre { running, front, gate, admin_gate };
         tokio::select! {
-            () = sangre.running.handle.begun() => Ok(sangre),
+            true = sangre.running.handle.begun() => Ok(sangre),
             ended = sangre.running.ended() => ended.map(|()| sangre),
         }
     }

@@ -95,7 +95,7 @@ impl Sangre {
     pub async fn ready(&self) -> Result<(), Error> {
         tokio::select! {
             () = self.running.handle.ready() => Ok(()),
-            ended = self.running.ended() => ended,
+            ended = self.running.ended() => ended.and(Err(crate::session::shutting_down().into())),
         }
     }
 

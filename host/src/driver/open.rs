@@ -170,10 +170,12 @@ impl Handle {
         let _ = self.shared.commands.send(Command::Replace { queries, tables }).await;
     }
 
-    /// Waits until it is known how the start went: the stream has begun, or what it waits for is known.
-    pub async fn begun(&self) {
+    /// Waits until it is known how the start went: the stream has begun, or what it waits for is known. False: the engine has
+    /// ended already.
+    pub async fn begun(&self) -> bool {
         let mut health = self.shared.health.subscribe();
         let _ = health.wait_for(|reasons| reasons.first().is_none_or(|reason| reason != NOT_BEGUN)).await;
+        !self.shared.commands.is_closed()
     }
 
     /// Waits until documents can be served for the first time: the database answers, and each node is loaded or found bad.

@@ -84,20 +84,23 @@
 
 #![warn(missing_docs)]
 
-// What is public, but hidden, is what the program, benchmarks and fuzzers of this package drive by its parts; it may change with
-// any release. Everything else is nobody's but the crate's, so that dead code shows.
+// What is public, but hidden, is what the program, benchmarks and fuzzers of this package drive part by part, by the paths it has
+// in the code. It may change with any release.
 mod api;
 #[doc(hidden)]
 pub mod cli;
-mod config;
+#[doc(hidden)]
+pub mod config;
 #[doc(hidden)]
 pub mod data;
 #[doc(hidden)]
 pub mod dataflow;
-mod demo;
+#[doc(hidden)]
+pub mod demo;
 #[doc(hidden)]
 pub mod diff;
-mod driver;
+#[doc(hidden)]
+pub mod driver;
 #[doc(hidden)]
 pub mod query;
 #[doc(hidden)]
@@ -106,7 +109,8 @@ mod server;
 mod session;
 #[doc(hidden)]
 pub mod source;
-mod wasm;
+#[doc(hidden)]
+pub mod wasm;
 
 pub use api::{
     Builder, Change, Changes, Claims, Code, Document, Error, Event, Health, Request, Revision, Sangre, State, Status,

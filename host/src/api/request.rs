@@ -10,9 +10,10 @@ use crate::session::{self, Claims, Format};
 /// # async fn example(sangre: sangre::Sangre, lsn: String, name: &str) -> Result<(), sangre::Error> {
 /// use sangre::{Claims, Request};
 ///
-/// let places = sangre.read(Request::new("/places").param("name", name)).await?;
-/// let me = sangre.read(Request::new("/me").claims(Claims::new([("sub", 1)].into_iter().collect::<std::collections::HashMap<_, _>>())?)).await?;
-/// let mine = sangre.read(Request::new("/places").after(lsn)).await?;
+/// let found = sangre.read(Request::new("/places").param("name", name)).await?;
+/// let fresh = sangre.read(Request::new("/places").after(lsn)).await?;
+/// let claims = Claims::new(serde_json::json!({ "sub": 1 }))?;
+/// let mine = sangre.read(Request::new("/me").claims(claims)).await?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]

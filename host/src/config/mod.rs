@@ -93,7 +93,6 @@ impl Settings {
     }
 
     /// [`Settings::parse_with`] no parts.
-    #[cfg(test)]
     pub fn parse(
         text: &str,
         file: &str,

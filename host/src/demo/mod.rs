@@ -17,9 +17,7 @@ use axum::Router;
 use crate::driver::handle::Documents;
 use private_postgres::{Options, PostgresError, PrivatePostgres};
 
-#[cfg(test)]
-pub use rebuild::Build;
-pub use rebuild::Rebuild;
+pub use rebuild::{Build, Rebuild};
 pub use world::{Nodes, Source, occupancy_script, open_at_crate};
 
 const SCHEMA: &str = include_str!("schema.sql");

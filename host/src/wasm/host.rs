@@ -83,7 +83,6 @@ pub struct NodeSpec {
 
 impl NodeSpec {
     /// A node with the default limits: 100 ms for a batch, 64 MiB.
-    #[cfg(test)]
     pub fn new(id: NodeId, name: impl Into<Arc<str>>, source: NodeSource) -> Self {
         NodeSpec { id, name: name.into(), source, kind: None, deadline: Duration::from_millis(100), memory: 64 << 20 }
     }

@@ -426,9 +426,10 @@ impl Engine {
         if self.log.size() > LOG_LIMIT {
             self.shorten_log();
         }
-        // Stages open in the order of their numbers.
-        let needed = self.stages.values().next().map(|stage| stage.opened);
-        self.log.trim(needed);
+        if self.log.is_long() {
+            let needed = self.stages.values().map(|stage| stage.opened).min();
+            self.log.trim(needed);
+        }
         self.effects.calls = self.memo.take_asked();
         std::mem::take(&mut self.effects)
     }

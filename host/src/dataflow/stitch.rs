@@ -30,7 +30,8 @@ use crate::data::{Answer, Ask, Change, Field, Key, Row, RowId, TableId, Upquery}
 
 /// An upquery under way.
 pub(super) struct OpenStage {
-    /// The number of the first commit that came after it was sent.
+    /// The number of the first commit that it needs: the first that came after it was sent, once it is answered the first
+    /// that its snapshot has not seen.
     pub opened: u64,
     /// For each ask, the groups its keys name.
     asks: Vec<Vec<GroupId>>,
@@ -102,6 +103,8 @@ impl Engine {
                 self.ask_again(answer.id);
             } else {
                 self.log.settle(&answer.snapshot);
+                // Commits from before the question, too, may be unseen; they have to stay until this is merged.
+                stage.opened = stage.opened.min(self.log.first_unseen(&answer.snapshot));
                 self.effects.provoke = self.position < answer.insert && answer.flush < answer.insert;
                 stage.answer = Some(answer);
                 self.merge_due();

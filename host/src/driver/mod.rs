@@ -17,6 +17,7 @@ mod nodes;
 mod open;
 mod replan;
 mod setup;
+mod starving;
 mod subscription;
 mod transaction;
 mod writer;

@@ -214,7 +214,7 @@ async fn committed_before(source: &dyn Source, xid: u64) -> Result<Lsn, Problem>
         match source.xid_status(xid).await.map_err(|_| away())? {
             // An upquery that asks nothing tells how far the log reaches now.
             XidStatus::Committed => {
-                let answer = source.ask(Upquery { id: 0, asks: Vec::new() }).await;
+                let answer = source.ask(Upquery { id: 0, asks: Vec::new(), under: None }).await;
                 return answer.map(|answer| answer.insert).map_err(|_| away());
             }
             XidStatus::InProgress => tokio::time::sleep(PATIENCE).await,

@@ -9,9 +9,9 @@ use super::run::Run;
 use super::world::State;
 use crate::data::{Lsn, TableId, Value};
 use crate::dataflow::element_cell::worse;
-use crate::dataflow::plan::OnError;
+use crate::dataflow::plan::{NodeId, OnError};
 use crate::dataflow::tables::Fill;
-use crate::dataflow::{DocumentKey, Effects, Engine, Size, Versions};
+use crate::dataflow::{Blocked, DocumentKey, Effects, Engine, Size, Versions};
 
 /// How many bytes the log may ever take.
 const LOG_LIMIT: usize = 256 << 20;
@@ -48,6 +48,9 @@ impl Run {
 
     pub(super) fn take(&mut self, effects: Effects, before: Vec<(DocumentKey, View)>, cause: Cause) {
         assert_eq!(effects.contradiction, None);
+        if effects.release_snapshot {
+            self.world.release();
+        }
         self.sent.extend(effects.upqueries);
         self.calls.extend(effects.calls);
         let mut told: BTreeSet<(DocumentKey, Lsn)> = BTreeSet::new();
@@ -133,8 +136,10 @@ impl Run {
     /// Lets everything arrive, then every document must have been emitted as it is now, and nothing may be left behind.
     pub(super) fn come_to_rest(&mut self) {
         self.world.reveal_all();
+        self.resting = true;
         for node in 0..3 {
             self.load(node, Some((1, 0)));
+            self.step(Cause::News, |engine| engine.retry(NodeId(node)));
         }
         self.settle();
         self.judge(false);
@@ -147,6 +152,7 @@ impl Run {
         while let Some((key, _)) = self.documents.pop_first() {
             self.step(Cause::News, |engine| engine.close(key));
         }
+        assert!(!self.engine.stands_still(), "at rest, but not going on");
         assert_eq!(self.engine.size(), Size::default(), "nothing outlives the documents");
     }
 
@@ -157,7 +163,7 @@ impl Run {
             }
             self.keep_alive();
             while !self.sent.is_empty() {
-                self.evaluate(false);
+                self.evaluate();
             }
             if self.found.is_empty() && self.calls.is_empty() {
                 break;
@@ -179,7 +185,9 @@ impl Run {
             let holds = match &expected {
                 Ok(_) if open.told.is_some() => !is_fresh && was_long,
                 Ok(expected) => last == Some(expected) && self.engine.is_settled(*key),
-                Err(reason) => open.told.is_some_and(|told| worse(Some(told), *reason) == Some(told)),
+                Err(reason) => open.told.is_some_and(|told| {
+                    worse(Some(told), *reason) == Some(told) || (told == Blocked::TooLong && !is_fresh && was_long)
+                }),
             };
             assert!(
                 holds,

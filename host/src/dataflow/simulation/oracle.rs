@@ -39,15 +39,15 @@ impl Oracle<'_> {
                 None => Ok(Value::Null),
             },
             1 => {
-                let mut places = self.bounded(self.places_from(int(1)))?;
+                let mut places = self.bounded(self.places_between(int(1), &params[3]))?;
                 places.sort_by(by_rating);
                 Ok(Value::array(places.iter().skip(1).take(limit(int(2))).map(place)))
             }
-            2 => self.staged(),
-            3 => self.reduced(&params[1], int(1)),
+            2 => self.staged(&params[4]),
+            3 => self.reduced(&params[1], int(1), &params[3]),
             4 => self.named(id, &params[1], &params[2]),
             5 => {
-                let places = self.places_from(int(1));
+                let places = self.places_between(int(1), &None);
                 let found = places.iter().find(|row| number(row, 0) == Some(id));
                 Ok(found.map_or(Value::Null, |row| {
                     let owner = self.user(number(row, 1)).map_or(Value::Null, |owner| user(&owner));
@@ -56,7 +56,7 @@ impl Oracle<'_> {
             }
             6 => {
                 let mut users = self.rows(USERS);
-                users.retain(|user| Some(user.get(2)) == params[3].as_ref());
+                users.retain(|user| text(user, 2).is_some() && text(user, 2) == parameter(&params[4]));
                 let mut users = self.bounded(users)?;
                 users.sort_by(|a, b| falling(text(a, 1), text(b, 1)).then(number(a, 0).cmp(&number(b, 0))));
                 Ok(Value::array(users.iter().map(large_user)))
@@ -64,7 +64,8 @@ impl Oracle<'_> {
             7 => {
                 let mut users = self.rows(USERS);
                 // An absent parameter leaves its condition out.
-                users.retain(|user| params[3].is_none() || (text(user, 2).is_some() && text(user, 2) < parameter(&params[3])));
+                let is_less = |user: &Row| text(user, 2).is_some_and(|text| parameter(&params[4]).is_some_and(|most| text < most));
+                users.retain(|user| params[4].is_none() || is_less(user));
                 let mut users = self.bounded(users)?;
                 let key = |user: &Row| (user.get(2).is_null(), user.get(2).to_json(), number(user, 0));
                 users.sort_by_key(key);
@@ -107,9 +108,17 @@ impl Oracle<'_> {
         Ok(self.rows(PLACES).into_iter().filter(|row| owner.is_some() && number(row, 1) == owner).collect())
     }
 
-    fn places_from(&self, rating: Option<i64>) -> Vec<Row> {
+    fn places_between(&self, rating: Option<i64>, most: &Option<Value>) -> Vec<Row> {
         let mut places = self.rows(PLACES);
+        // An absent parameter leaves its conditions out; a null meets none.
         places.retain(|row| rating.is_none() || number(row, 2).is_some_and(|have| Some(have) >= rating));
+        match most {
+            None => {}
+            Some(Value::Int(most)) => places.retain(|row| {
+                number(row, 2).is_some_and(|rating| rating <= *most) && number(row, 3).is_some_and(|note| note < *most)
+            }),
+            Some(_) => places.clear(),
+        }
         places
     }
 
@@ -175,9 +184,11 @@ impl Oracle<'_> {
         Ok(Value::array(scored.into_iter().take(2).map(|(score, row)| with(place(&row), "score", score))))
     }
 
-    fn staged(&self) -> Shown<Value> {
+    fn staged(&self, above: &Option<Value>) -> Shown<Value> {
         let mut users = self.rows(USERS);
         users.retain(|user| !user.get(1).is_null());
+        let is_above = |user: &Row| text(user, 2).is_some_and(|text| parameter(above).is_some_and(|above| text > above));
+        users.retain(|user| above.is_none() || is_above(user));
         let mut users = self.bounded(users)?;
         users.sort_by(by_name);
         users.truncate(3);
@@ -193,8 +204,8 @@ impl Oracle<'_> {
         Ok(Value::array(kept.into_iter().take(2).map(|(_, element)| element)))
     }
 
-    fn reduced(&self, from: &Option<Value>, rating: Option<i64>) -> Shown<Value> {
-        let mut places = self.bounded(self.places_from(rating))?;
+    fn reduced(&self, from: &Option<Value>, rating: Option<i64>, most: &Option<Value>) -> Shown<Value> {
+        let mut places = self.bounded(self.places_between(rating, most))?;
         places.sort_by_key(|row| (number(row, 3).is_none(), number(row, 3), number(row, 0)));
         let input = places.iter().skip(1).map(|row| object([("id", row.get(0).clone()), ("note", row.get(3).clone())]));
         let args = object(from.iter().map(|value| ("from", value.clone())));

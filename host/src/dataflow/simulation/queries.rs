@@ -13,7 +13,7 @@ pub(super) const FILTER: NodeId = NodeId(0);
 pub(super) const MAP: NodeId = NodeId(1);
 pub(super) const REDUCE: NodeId = NodeId(2);
 
-/// The documents: a user with nested lists; places from a rating on; users through two stages; a reduced list; users with
+/// The documents: a user with nested lists; places between ratings; users through two stages; a reduced list; users with
 /// columns of their join rows; a place of a rating with its owner; users found by their large column, and by a condition on
 /// it; the rows of a bag.
 pub(super) const DOCUMENTS: u32 = 9;
@@ -74,8 +74,20 @@ pub(super) fn plan(on_error: OnError) -> Plan {
         filter,
         params,
     };
-    let at_least = Expr::Compare { field: Field::Column(2), class: Int, op: Comparison::Gte, with: Operand::Param(0) };
-    let smaller = Expr::Compare { field: Field::Column(2), class: Text, op: Comparison::Lt, with: Operand::Param(0) };
+    let bound = |column: usize, class: KeyClass, op: Comparison, param: usize| Expr::Compare {
+        field: Field::Column(column),
+        class,
+        op,
+        with: Operand::Param(param),
+    };
+    // An interval of ratings, and a bound of another column.
+    let between = Expr::All(vec![
+        bound(2, Int, Comparison::Gte, 0),
+        bound(2, Int, Comparison::Lte, 1),
+        bound(3, Int, Comparison::Lt, 1),
+    ]);
+    // Of the large column, whose value is not always known.
+    let named = Expr::All(vec![Expr::Not(Box::new(Expr::IsNull(Field::Column(1)))), bound(2, Text, Comparison::Gt, 0)]);
     let scored =
         Expr::Compare { field: path("score"), class: KeyClass::Json, op: Comparison::Lt, with: Operand::Param(1) };
     Plan {
@@ -93,11 +105,11 @@ pub(super) fn plan(on_error: OnError) -> Plan {
             arrangement(USERS, vec![(0, Int)], None, 0),
             arrangement(FOLLOWS, vec![(0, Int)], None, 0),
             arrangement(PLACES, vec![(1, Int)], None, 0),
-            arrangement(PLACES, vec![], Some(at_least.clone()), 1),
-            arrangement(USERS, vec![], Some(Expr::Not(Box::new(Expr::IsNull(Field::Column(1))))), 0),
-            arrangement(PLACES, vec![(0, Int)], Some(at_least), 1),
+            arrangement(PLACES, vec![], Some(between), 2),
+            arrangement(USERS, vec![], Some(named), 1),
+            arrangement(PLACES, vec![(0, Int)], Some(bound(2, Int, Comparison::Gte, 0)), 1),
             arrangement(USERS, vec![(2, Text)], None, 0),
-            arrangement(USERS, vec![], Some(smaller), 1),
+            arrangement(USERS, vec![], Some(bound(2, Text, Comparison::Lt, 0)), 1),
         ],
         elements: vec![
             // 0: a place under a user, filtered and mapped. Parameters: min, most.
@@ -235,9 +247,9 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 parents: 0,
                 params: 3,
             },
-            // 4: places from a rating on, without the first.
+            // 4: places from a rating on, up to another, without the first.
             List {
-                source: Source::Rows(rows(3, vec![], vec![0])),
+                source: Source::Rows(rows(3, vec![], vec![0, 2])),
                 stages: vec![stage(
                     3,
                     vec![],
@@ -247,22 +259,22 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 )],
                 shape: Shape::Array,
                 parents: 0,
-                params: 2,
+                params: 3,
             },
             // 5: the first three users that have a name, by name, mapped and filtered, by a column not shown, then two of them.
             List {
-                source: Source::Rows(rows(4, vec![], vec![])),
+                source: Source::Rows(rows(4, vec![], vec![0])),
                 stages: vec![
                     stage(4, vec![], vec![by(Field::Column(1), Text, false)], Count::Fixed(0), Some(Count::Fixed(3))),
                     stage(5, vec![], vec![by(Field::Column(2), Text, true)], Count::Fixed(0), Some(Count::Fixed(2))),
                 ],
                 shape: Shape::Array,
                 parents: 0,
-                params: 0,
+                params: 1,
             },
-            // 6: all places from a rating on but the first by note, reduced; the node sees columns that are not shown.
+            // 6: all places of some ratings but the first by note, reduced; the node sees columns that are not shown.
             List {
-                source: Source::Rows(rows(3, vec![], vec![0])),
+                source: Source::Rows(rows(3, vec![], vec![0, 1])),
                 stages: vec![stage(3, vec![], vec![by(Field::Column(3), Int, false)], Count::Fixed(1), None)],
                 shape: Shape::Reduce(call(
                     REDUCE,
@@ -270,7 +282,7 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                     Some(vec![column("id", 0), column("note", 3)]),
                 )),
                 parents: 0,
-                params: 1,
+                params: 2,
             },
             // 7: users by the ratings of places, with the places' notes, by falling note; cut, then by place.
             List {
@@ -351,13 +363,13 @@ pub(super) fn plan(on_error: OnError) -> Plan {
         nodes: ["filter", "map", "reduce"].map(|name| Node { name: name.into(), on_error }).into(),
         documents: vec![
             Document { name: "user".into(), list: ListId(3), params: vec![0, 1, 2] },
-            Document { name: "places".into(), list: ListId(4), params: vec![1, 2] },
-            Document { name: "stages".into(), list: ListId(5), params: vec![] },
-            Document { name: "reduced".into(), list: ListId(6), params: vec![1] },
+            Document { name: "places".into(), list: ListId(4), params: vec![1, 2, 3] },
+            Document { name: "stages".into(), list: ListId(5), params: vec![4] },
+            Document { name: "reduced".into(), list: ListId(6), params: vec![1, 3] },
             Document { name: "named".into(), list: ListId(8), params: vec![0, 1, 2] },
             Document { name: "place".into(), list: ListId(10), params: vec![0, 1] },
-            Document { name: "alike".into(), list: ListId(11), params: vec![3] },
-            Document { name: "smaller".into(), list: ListId(12), params: vec![3] },
+            Document { name: "alike".into(), list: ListId(11), params: vec![4] },
+            Document { name: "smaller".into(), list: ListId(12), params: vec![4] },
             Document { name: "followed".into(), list: ListId(13), params: vec![0, 2] },
         ],
     }
@@ -368,9 +380,14 @@ pub(super) fn guest(call: &GuestCall) -> Result<Value, Arc<GuestError>> {
     let text = format!("{} {} {} {}", call.version.0, call.tick, call.args.to_json(), call.input.to_json());
     let hash = text.bytes().fold(7u64, |hash, byte| (hash.wrapping_mul(31) ^ u64::from(byte)) % 1_000_003);
     match call.node {
-        _ if hash % 11 == 0 => Err(Arc::new(GuestError { message: "no".into() })),
+        _ if hash % 11 == 0 => Err(Arc::new(GuestError { message: "no".into(), passing: false })),
         FILTER => Ok(Value::Bool(hash % 4 != 0)),
         MAP => Ok(Value::Int((hash % 7) as i64)),
         _ => Ok(Value::Int((hash % 101) as i64)),
     }
+}
+
+/// What a guest answers now and then: it might have answered another time.
+pub(super) fn late() -> Arc<GuestError> {
+    Arc::new(GuestError { message: "late".into(), passing: true })
 }

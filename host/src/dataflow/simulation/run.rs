@@ -6,14 +6,15 @@ use std::sync::Arc;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use super::LIMITS;
 use super::checks::{Cause, View};
 use super::queries;
-use super::world::{TEXTS, USERS, World};
+use super::world::{USERS, World};
 use crate::data::{Answer, Change, Commit, Lsn, Snapshot, TableId, Upquery, Value};
 use crate::dataflow::guest::{GuestCall, NodeVersion};
 use crate::dataflow::log::Log;
 use crate::dataflow::plan::{DocumentId, NodeId, OnError};
-use crate::dataflow::{Blocked, DocumentKey, Effects, Engine};
+use crate::dataflow::{Blocked, DocumentKey, Effects, Engine, Limits};
 
 #[derive(Default)]
 pub(super) struct Counts {
@@ -39,6 +40,8 @@ pub(super) struct Run {
     loaded: [Option<(u64, u64)>; 3],
     pub documents: BTreeMap<DocumentKey, Open>,
     pub counts: Counts,
+    /// Everything is to arrive, and to succeed.
+    pub resting: bool,
 }
 
 pub(super) struct Open {
@@ -64,7 +67,7 @@ pub(super) fn play(seed: u64) -> Counts {
     let mut world = World::new(&mut rng);
     let plan = Arc::new(queries::plan(on_error));
     let (origin, position) = world.start_stream();
-    let engine = Engine::new(plan, origin.clone(), position, limit, [3; 16]);
+    let engine = Engine::new(plan, origin.clone(), position, Limits { list_elements: limit, ..LIMITS }, [3; 16]);
     let mut run = Run {
         rng,
         world,
@@ -78,6 +81,7 @@ pub(super) fn play(seed: u64) -> Counts {
         loaded: [None; 3],
         documents: BTreeMap::new(),
         counts: Counts::default(),
+        resting: false,
     };
     run.shorten_log(origin);
     for node in 0..3 {
@@ -99,11 +103,13 @@ impl Run {
             10..24 => self.world.commit(&mut self.rng),
             24..26 => self.world.roll_back(&mut self.rng),
             26..34 => self.world.reveal(&mut self.rng),
+            // What comes while the engine would rather stand still is right all the same.
+            34..54 if self.engine.stands_still() && self.rng.random_bool(0.9) => {}
             34..50 => self.deliver(),
             50..54 => self.keep_alive(),
             54..60 => self.open(),
             60..62 => self.close(),
-            62..73 => self.evaluate(true),
+            62..73 => self.evaluate(),
             73..84 => self.return_answer(),
             84..96 => self.answer_guests(),
             96 => {
@@ -115,8 +121,11 @@ impl Run {
                 let table = TableId(self.rng.random_range(0..3));
                 self.step(Cause::News, |engine| engine.table_changed(table));
             }
-            98 if self.rng.random_bool(0.5) => self.restart(),
-            99 => self.step(Cause::News, Engine::refresh),
+            98 if self.rng.random_bool(0.3) => self.restart(),
+            98 if self.rng.random_bool(0.8) => self.step(Cause::News, Engine::read_whole),
+            98 => self.step(Cause::News, Engine::end_whole_read),
+            99 if self.rng.random_bool(0.5) => self.step(Cause::News, Engine::refresh),
+            99 => self.retry(),
             _ => {}
         }
     }
@@ -159,7 +168,13 @@ impl Run {
             (!absent || rng.random_bool(0.8)).then(|| Value::Int(rng.random_range(0..6)))
         };
         let mut params = vec![number(&mut self.rng, false), number(&mut self.rng, true), number(&mut self.rng, true)];
-        params.push(Some(Value::from(TEXTS[self.rng.random_range(0..4)])));
+        let text = ["a", "b", "c", ""][self.rng.random_range(0..4)];
+        let bounds = [Value::Int(self.rng.random_range(0..6)), text.into()];
+        params.extend(bounds.map(|bound| match self.rng.random_range(0..8) {
+            0 => None,
+            1 => Some(Value::Null),
+            _ => Some(bound),
+        }));
         self.open_with(document, params, None);
     }
 
@@ -178,15 +193,17 @@ impl Run {
         }
     }
 
-    /// The database looks at an upquery; some get lost on the way (`may_fail`).
-    pub(super) fn evaluate(&mut self, may_fail: bool) {
+    /// The database looks at an upquery; some get lost on the way.
+    pub(super) fn evaluate(&mut self) {
         if !self.sent.is_empty() {
             let index = self.rng.random_range(0..self.sent.len());
             let upquery = self.sent.swap_remove(index);
-            self.found.push(match () {
-                () if may_fail && self.rng.random_bool(0.05) => Reply::Failed(upquery.id),
-                () if self.world.refuses(&upquery) => Reply::Refused(upquery.id),
-                () => Reply::Found(self.world.answer(&upquery)),
+            let breaks = !self.resting && self.rng.random_bool(0.05);
+            self.found.push(if self.world.refuses(&upquery) {
+                Reply::Refused(upquery.id)
+            } else {
+                let answer = self.world.answer(&upquery).filter(|_| !breaks);
+                answer.map_or(Reply::Failed(upquery.id), Reply::Found)
             });
         }
     }
@@ -208,7 +225,9 @@ impl Run {
         let mut left = Vec::new();
         for call in std::mem::take(&mut self.calls) {
             if self.rng.random_bool(0.6) {
-                call.resolve(queries::guest(&call));
+                // Where a failed row shows, the document would differ from the oracle's; where it holds, nothing is emitted.
+                let late = !self.resting && self.on_error == OnError::Hold && self.rng.random_bool(0.05);
+                call.resolve(if late { Err(queries::late()) } else { queries::guest(&call) });
                 answered.push(call);
             } else {
                 left.push(call);
@@ -224,6 +243,11 @@ impl Run {
         self.loaded[node as usize] = version;
         let (of, tick) = version.map_or((None, 0), |(version, tick)| (Some(NodeVersion(version)), tick));
         self.step(Cause::News, |engine| engine.node_changed(NodeId(node), of, tick));
+    }
+
+    fn retry(&mut self) {
+        let node = NodeId(self.rng.random_range(0..3));
+        self.step(Cause::News, |engine| engine.retry(node));
     }
 
     /// Another stream, another server, or another plan.
@@ -249,11 +273,14 @@ impl Run {
         self.on_error = [OnError::Skip, OnError::Null, OnError::Hold][self.rng.random_range(0..3)];
         let plan = Arc::new(queries::plan(self.on_error));
         let nowhere = Snapshot { xmin: crate::data::Xid(0), xmax: crate::data::Xid(0), running: Vec::new() };
-        let placeholder = Engine::new(plan.clone(), nowhere, Lsn(0), 0, [0; 16]);
+        let placeholder = Engine::new(plan.clone(), nowhere, Lsn(0), LIMITS, [0; 16]);
         self.engine = std::mem::replace(&mut self.engine, placeholder).replanned(plan);
+        self.world.release();
         let documents = std::mem::take(&mut self.documents);
         for (node, version) in self.loaded.into_iter().enumerate() {
             self.load(node as u32, version);
+            // What was late shows in a document unless it holds.
+            self.step(Cause::News, |engine| engine.retry(NodeId(node as u32)));
         }
         for open in documents.into_values() {
             self.open_with(open.document, open.params, open.last);

@@ -36,6 +36,8 @@ pub(super) struct World {
     /// Committed, but snapshots do not see them yet; their rows are locked.
     unseen: BTreeMap<u32, BTreeSet<(u32, RowId)>>,
     pub lsn: Lsn,
+    /// The number of the upquery that keeps a snapshot, the snapshot, and how far the log reached then.
+    kept: Option<(u64, Snapshot, Lsn)>,
     /// Whose places the database refuses to tell.
     pub refused: Option<i64>,
     /// What some users have in their last column.
@@ -103,6 +105,7 @@ impl World {
             open: BTreeSet::new(),
             unseen: BTreeMap::new(),
             lsn: Lsn(0x100),
+            kept: None,
             refused: rng.random_bool(0.15).then(|| rng.random_range(0..6)),
             heavy: if rng.random_bool(0.05) { heavy() } else { Value::from("h") },
         };
@@ -111,6 +114,11 @@ impl World {
             world.commit(rng);
         }
         world
+    }
+
+    /// The snapshot that was kept is let go, and with it the locks on all tables.
+    pub(super) fn release(&mut self) {
+        self.kept = None;
     }
 
     /// Begins a transaction that writes.
@@ -167,6 +175,7 @@ impl World {
         self.commits.truncate(kept);
         self.open.clear();
         self.unseen.clear();
+        self.kept = None;
         self.lsn = self.commits.last().map_or(Lsn(0x100), |commit| commit.end);
         self.state = self.at(self.lsn);
         let newest = self.commits.iter().map(|commit| commit.xid).reduce(|a, b| if a.precedes(b) { b } else { a });
@@ -191,16 +200,25 @@ impl World {
         Snapshot { xmin: running.first().copied().unwrap_or(xmax), xmax, running }
     }
 
-    /// What an upquery finds now.
-    pub(super) fn answer(&self, upquery: &Upquery) -> Answer {
+    /// What an upquery finds now; nothing, if the snapshot it is to be answered under is gone.
+    pub(super) fn answer(&mut self, upquery: &Upquery) -> Option<Answer> {
         let hidden = self.open.iter().chain(self.unseen.keys()).copied().collect();
-        let snapshot = self.snapshot_without(&hidden);
+        let mut taken = (self.snapshot_without(&hidden), self.lsn);
+        match upquery.under {
+            Some(id) if id == upquery.id => self.kept = Some((id, taken.0.clone(), taken.1)),
+            Some(id) => {
+                let (_, snapshot, insert) = self.kept.as_ref().filter(|(kept, ..)| *kept == id)?;
+                taken = (snapshot.clone(), *insert);
+            }
+            None => {}
+        }
+        let (snapshot, insert) = taken;
         let mut seen = State::new();
         for commit in self.commits.iter().filter(|commit| snapshot.sees(commit.xid)) {
             commit.changes.iter().for_each(|change| apply(&mut seen, change));
         }
         let rows = upquery.asks.iter().map(|ask| find(&seen, ask)).collect();
-        Answer { id: upquery.id, snapshot, insert: self.lsn, flush: self.lsn, rows }
+        Some(Answer { id: upquery.id, snapshot, insert, flush: insert, rows })
     }
 
     /// Whether it refuses to answer.
@@ -269,7 +287,7 @@ impl World {
         let existing = existing.map(|(_, id)| id.clone());
         let taken = |id: &RowId| table != FOLLOWS && (self.state.contains_key(&(table.0, id.clone())));
         let change = match (rng.random_range(0..20), existing) {
-            (0, _) if self.unseen.is_empty() && rng.random_bool(0.4) => {
+            (0, _) if self.unseen.is_empty() && self.kept.is_none() && rng.random_bool(0.4) => {
                 let leaf = if table == PLACES && rng.random_bool(0.5) { ODD_PLACES } else { LeafId(100 + table.0) };
                 Change::Truncate { table, leaf }
             }

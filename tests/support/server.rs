@@ -180,7 +180,8 @@ impl Server {
         let deadline = Instant::now() + START;
         let asking = async {
             loop {
-                let answer = http::get(&self.admin, "/readyz", &[]).await?;
+                let answer = http::get(&self.admin, "/readyz", &[]).await;
+                let answer = answer.with_context(|| format!("the log:\n{}", self.running.log()))?;
                 if answer.status == status {
                     return Ok(());
                 }

@@ -39,7 +39,8 @@ const KEYS: usize = 4096;
 
 /// An upquery under way.
 pub(super) struct OpenStage {
-    /// The number of the first commit that came after it was sent.
+    /// The number of the first commit that it needs: the first that came after it was sent, once it is answered the first
+    /// that its snapshot has not seen.
     pub opened: u64,
     /// For each ask, the groups its keys name.
     pub asks: Vec<Vec<GroupId>>,
@@ -137,7 +138,11 @@ impl Engine {
                 self.ask_again(answer.id);
             } else if let Some(stage) = self.stages.get_mut(&answer.id) {
                 self.log.settle(&answer.snapshot);
+                // Commits from before the question, too, may be unseen; they have to stay until this is merged.
+                let unseen = self.log.first_unseen(&answer.snapshot);
+                stage.opened = stage.opened.min(unseen);
                 if let Some(read) = self.whole_read.as_mut().filter(|read| read.id == answer.id) {
+                    read.opened = read.opened.min(unseen);
                     read.snapshot = Some(answer.snapshot.clone());
                 }
                 self.effects.provoke = self.position < answer.insert && answer.flush < answer.insert;
@@ -156,13 +161,16 @@ impl Engine {
             return self.failed(id);
         }
         let asks = self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default();
-        let groups: Vec<GroupId> = asks.into_iter().flatten().filter(|&group| self.is_asked(group)).collect();
-        match groups[..] {
-            [group] => {
+        let groups: Vec<GroupId> = asks.into_iter().flatten().collect();
+        // Those nobody wants any more may have been to blame, too.
+        let alone = groups.len() == 1;
+        for group in groups {
+            if alone && self.is_asked(group) {
                 self.tables.groups[group].state = Fill::Refused;
                 self.group_news(group);
+            } else if self.is_asked(group) {
+                self.ask(vec![vec![group]]);
             }
-            _ => groups.into_iter().for_each(|group| self.ask(vec![vec![group]])),
         }
         self.finish(super::engine::Cause::Other)
     }

@@ -73,8 +73,8 @@ pub(super) async fn plan(options: &Options, shared: &Shared) -> Result<Compiled,
                 }
                 return Ok(compiled);
             }
-            Err(SourceError::Transient(reason)) => {
-                tracing::warn!("the database cannot be used yet: {reason}");
+            Err(error) if error.is_transient() => {
+                tracing::warn!("the database cannot be used yet: {error}");
                 shared.set_status(
                     Some(Code::DatabaseUnreachable),
                     vec!["the database is out of reach: the log says why".into()],

@@ -7,6 +7,8 @@ mod auth_boundary;
 mod busy;
 mod conditions;
 mod demo;
+mod embedding;
+mod in_process;
 mod layering;
 mod oracle;
 mod original_defects;

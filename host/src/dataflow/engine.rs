@@ -113,6 +113,8 @@ pub struct Engine {
     pub(super) document_index: FxHashMap<(DocumentId, Key), DocumentKey>,
     pub(super) log: Log,
     pub(super) stages: BTreeMap<u64, OpenStage>,
+    /// Stages with an answer, by the position they wait for; some may be gone.
+    pub(super) answered: BTreeSet<(Lsn, u64)>,
     pub(super) next_stage: u64,
     pub(super) whole_read: Option<WholeRead>,
     pub(super) position: Lsn,
@@ -187,6 +189,7 @@ impl Engine {
             document_index: FxHashMap::default(),
             log,
             stages: BTreeMap::new(),
+            answered: BTreeSet::new(),
             next_stage: 0,
             whole_read: None,
             position,
@@ -385,6 +388,7 @@ impl Engine {
         self.log = Log::new(origin, LOG_KEEPS);
         self.drop_whole_read();
         self.stages.clear();
+        self.answered.clear();
         self.waiters.clear();
         self.dirty.clear();
         self.wanted.clear();

@@ -28,6 +28,15 @@ use super::plan::{Arrangement, ArrangementId};
 use super::tables::{Fill, GroupId, complete, group_key, passes};
 use crate::data::{Answer, Ask, Change, Field, Key, Row, RowId, TableId, Upquery};
 
+/// How many stages may be open for each upquery that may be under way: those answered wait for the stream only. When it is
+/// behind, what is wanted meanwhile goes together too.
+const OPEN_STAGES: usize = 8;
+
+/// Statements of one upquery, and keys in all of them together: what is asked for at once is answered at once, and nobody
+/// should wait for everybody else's.
+const ASKS: usize = 64;
+const KEYS: usize = 4096;
+
 /// An upquery under way.
 pub(super) struct OpenStage {
     /// The number of the first commit that it needs: the first that came after it was sent, once it is answered the first
@@ -58,29 +67,44 @@ impl Fresh {
 }
 
 impl Engine {
-    /// Sends an upquery for all groups wanted, unless so many are under way that these wait and go together with later ones.
+    /// Sends upqueries for the groups wanted, unless so many are under way that these wait and go together with later ones.
     pub(super) fn ask_wanted(&mut self) {
-        let under_way = self.stages.values().filter(|stage| !stage.is_answered()).count();
-        if under_way >= self.limits.upqueries && !self.stands_still() {
-            return;
-        }
-        let mut asks: Vec<Vec<GroupId>> = Vec::new();
-        let mut alike: FxHashMap<(ArrangementId, Key), usize> = FxHashMap::default();
-        for id in std::mem::take(&mut self.wanted) {
-            let Some(group) = self.tables.groups.get_mut(id).filter(|group| group.state == Fill::Wanted) else {
-                continue;
-            };
-            group.state = Fill::Asked;
-            let of = (group.arrangement, params_key(&group.params));
-            let index = *alike.entry(of).or_insert(asks.len());
-            match asks.get_mut(index) {
-                Some(groups) => groups.push(id),
-                None => asks.push(vec![id]),
+        while !self.wanted.is_empty() && (self.stands_still() || !self.is_busy()) {
+            let asks = self.next_asks();
+            if !asks.is_empty() {
+                self.ask(asks);
             }
         }
-        if !asks.is_empty() {
-            self.ask(asks);
+    }
+
+    fn is_busy(&self) -> bool {
+        let under_way = self.stages.values().filter(|stage| !stage.is_answered()).count();
+        under_way >= self.limits.upqueries || self.stages.len() >= OPEN_STAGES * self.limits.upqueries
+    }
+
+    /// What one upquery asks of what is wanted: groups that are alike in one statement.
+    fn next_asks(&mut self) -> Vec<Vec<GroupId>> {
+        let mut asks: Vec<Vec<GroupId>> = Vec::new();
+        let mut alike: FxHashMap<(ArrangementId, Key), usize> = FxHashMap::default();
+        let (mut taken, mut keys) = (0, 0);
+        for &id in &self.wanted {
+            if let Some(group) = self.tables.groups.get_mut(id).filter(|group| group.state == Fill::Wanted) {
+                let of = (group.arrangement, params_key(&group.params));
+                let index = *alike.entry(of).or_insert(asks.len());
+                if index == ASKS || keys == KEYS {
+                    break;
+                }
+                match asks.get_mut(index) {
+                    Some(groups) => groups.push(id),
+                    None => asks.push(vec![id]),
+                }
+                group.state = Fill::Asked;
+                keys += 1;
+            }
+            taken += 1;
         }
+        self.wanted.drain(..taken);
+        asks
     }
 
     /// Sends an upquery for these groups and opens its stage. While the engine stands still, under the kept snapshot.
@@ -122,6 +146,7 @@ impl Engine {
                     read.snapshot = Some(answer.snapshot.clone());
                 }
                 self.effects.provoke = self.position < answer.insert && answer.flush < answer.insert;
+                self.answered.insert((answer.insert, answer.id));
                 stage.answer = Some(answer);
                 self.merge_due();
             }
@@ -202,9 +227,8 @@ impl Engine {
 
     /// Merges every stage whose answer's insert position the stream has passed.
     pub(super) fn merge_due(&mut self) {
-        let due = |stage: &OpenStage| stage.answer.as_ref().is_some_and(|answer| answer.insert <= self.position);
-        let due: Vec<u64> = self.stages.iter().filter(|(_, stage)| due(stage)).map(|(&id, _)| id).collect();
-        for id in due {
+        while let Some(&(insert, id)) = self.answered.first().filter(|(insert, _)| *insert <= self.position) {
+            self.answered.remove(&(insert, id));
             if let Some(OpenStage { asks, answer: Some(answer), .. }) = self.stages.remove(&id) {
                 self.merge(asks, answer);
                 self.stand_if_read(id);

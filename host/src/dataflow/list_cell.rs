@@ -140,6 +140,8 @@ impl Engine {
         // A join row's identity is nobody's in another table; in the same one it may be a member's.
         affected.extend(rows.into_iter().map(|(_, row)| row));
         let first = cell.source.first();
+        let source = &self.plan.lists[cell.list.0 as usize].source;
+        let adds = matches!(source, Source::Through { add, .. } if !add.is_empty());
         for group in refilled {
             let joins_only = match &cell.source {
                 SourceCell::Rows(_) => false,
@@ -157,6 +159,10 @@ impl Engine {
             }
             if filled.state == Fill::Filled {
                 affected.extend(filled.rows.keys().chain(&filled.before).cloned());
+                // Their join rows may have been read anew while these were not there.
+                if adds {
+                    changed.extend(filled.rows.keys().cloned());
+                }
             }
         }
         affected

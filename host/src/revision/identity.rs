@@ -122,6 +122,8 @@ mod tests {
             Subject { parameters: &[("a", b"2"), ("b", b"1")], ..subject.clone() },
             Subject { parameters: &[("a1", b""), ("b", b"2")], ..subject.clone() },
             Subject { parameters: &[], claims: a, ..subject.clone() },
+            Subject { claims: a, ..subject.clone() },
+            Subject { claims: &[("a", b"1"), ("b", b"3")], ..subject.clone() },
             Subject { nodes: &[("n", 2)], ..subject.clone() },
             Subject { nodes: &[("m", 1)], ..subject.clone() },
             Subject { instance: Some(0), ..subject.clone() },

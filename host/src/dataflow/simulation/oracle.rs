@@ -64,7 +64,9 @@ impl Oracle<'_> {
             7 => {
                 let mut users = self.rows(USERS);
                 // An absent parameter leaves its condition out.
-                let is_less = |user: &Row| text(user, 2).is_some_and(|text| parameter(&params[4]).is_some_and(|most| text < most));
+                let is_less = |user: &Row| {
+                    text(user, 2).is_some_and(|text| parameter(&params[4]).is_some_and(|most| text < most))
+                };
                 users.retain(|user| params[4].is_none() || is_less(user));
                 let mut users = self.bounded(users)?;
                 let key = |user: &Row| (user.get(2).is_null(), user.get(2).to_json(), number(user, 0));
@@ -187,7 +189,8 @@ impl Oracle<'_> {
     fn staged(&self, above: &Option<Value>) -> Shown<Value> {
         let mut users = self.rows(USERS);
         users.retain(|user| !user.get(1).is_null());
-        let is_above = |user: &Row| text(user, 2).is_some_and(|text| parameter(above).is_some_and(|above| text > above));
+        let is_above =
+            |user: &Row| text(user, 2).is_some_and(|text| parameter(above).is_some_and(|above| text > above));
         users.retain(|user| above.is_none() || is_above(user));
         let mut users = self.bounded(users)?;
         users.sort_by(by_name);

@@ -55,7 +55,14 @@ fn bare(table: TableId, columns: Vec<(Arc<str>, usize)>) -> Element {
 }
 
 /// A list that is nothing but the rows of one group, in this order.
-fn plain(source: Source, element: u32, order: Vec<OrderBy>, limit: Option<Count>, shape: Shape, keys: [usize; 2]) -> List {
+fn plain(
+    source: Source,
+    element: u32,
+    order: Vec<OrderBy>,
+    limit: Option<Count>,
+    shape: Shape,
+    keys: [usize; 2],
+) -> List {
     let [parents, params] = keys;
     List { source, stages: vec![stage(element, vec![], order, Count::Fixed(0), limit)], shape, parents, params }
 }
@@ -92,7 +99,12 @@ pub(super) fn plan(on_error: OnError) -> Plan {
         Expr::Compare { field: path("score"), class: KeyClass::Json, op: Comparison::Lt, with: Operand::Param(1) };
     Plan {
         tables: vec![
-            table("users", &[("id", Int), ("name", Text), ("large", Text), ("heavy", Text)], Identity::Columns(vec![0]), vec![0]),
+            table(
+                "users",
+                &[("id", Int), ("name", Text), ("large", Text), ("heavy", Text)],
+                Identity::Columns(vec![0]),
+                vec![0],
+            ),
             table("follows", &[("follower", Int), ("followed", Int)], Identity::Bag, vec![]),
             table(
                 "places",
@@ -293,13 +305,7 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 },
                 stages: vec![
                     stage(7, vec![0, 1], vec![], Count::Fixed(0), None),
-                    stage(
-                        8,
-                        vec![0, 1],
-                        vec![by(path("note"), Int, true)],
-                        Count::Fixed(0),
-                        Some(Count::Fixed(3)),
-                    ),
+                    stage(8, vec![0, 1], vec![by(path("note"), Int, true)], Count::Fixed(0), Some(Count::Fixed(3))),
                     stage(8, vec![0, 1], vec![by(path("place"), Int, true)], Count::Fixed(0), None),
                 ],
                 shape: Shape::Array,
@@ -315,23 +321,9 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 params: 3,
             },
             // 9: the owner of a place.
-            plain(
-                Source::Rows(rows(0, vec![KeySource::Parent(0)], vec![])),
-                4,
-                vec![],
-                None,
-                Shape::One,
-                [1, 0],
-            ),
+            plain(Source::Rows(rows(0, vec![KeySource::Parent(0)], vec![])), 4, vec![], None, Shape::One, [1, 0]),
             // 10: a place, if its rating is high enough.
-            plain(
-                Source::Rows(rows(5, vec![KeySource::Param(0)], vec![1])),
-                9,
-                vec![],
-                None,
-                Shape::One,
-                [0, 2],
-            ),
+            plain(Source::Rows(rows(5, vec![KeySource::Param(0)], vec![1])), 9, vec![], None, Shape::One, [0, 2]),
             // 11: users of a large text.
             plain(
                 Source::Rows(rows(6, vec![KeySource::Param(0)], vec![])),

@@ -316,6 +316,9 @@ fn asks_for_no_new_user(commit: &Commit, effects: &Effects) {
     }
     for ask in effects.upqueries.iter().flat_map(|upquery| &upquery.asks).filter(|ask| ask.table == USERS) {
         let by_id = ask.key.iter().map(|(column, _)| *column).eq([0]);
-        assert!(!by_id || ask.keys.iter().all(|key| !new.values().any(|id| **id == key[0])), "{ask:?} after {commit:?}");
+        assert!(
+            !by_id || ask.keys.iter().all(|key| !new.values().any(|id| **id == key[0])),
+            "{ask:?} after {commit:?}"
+        );
     }
 }

@@ -13,8 +13,8 @@ use rand::seq::IteratorRandom;
 use rand::{Rng, RngCore};
 
 use crate::data::{
-    Answer, Ask, Change, Commit, KeyBuilder, KeyClass, LeafId, Lsn, Row, RowId, Snapshot, TableId, TooMany, Upquery, Value,
-    Xid,
+    Answer, Ask, Change, Commit, KeyBuilder, KeyClass, LeafId, Lsn, Row, RowId, Snapshot, TableId, TooMany, Upquery,
+    Value, Xid,
 };
 
 pub(super) const USERS: TableId = TableId(0);

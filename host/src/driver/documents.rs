@@ -1,6 +1,5 @@
-//! The documents that are live: their names, their history, and who follows them.
+//! A live document: its name, its history, and who follows it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,8 +9,8 @@ use super::handle::{Code, Problem};
 use super::open::problem;
 use crate::data::{Lsn, Value};
 use crate::dataflow::plan::{DocumentId, Plan};
-use crate::dataflow::{Blocked, DocumentKey, Versions};
-use crate::diff::DiffMemo;
+use crate::dataflow::{Blocked, Emission as Emitted, Versions};
+use crate::diff::{DiffMemo, Scales};
 use crate::revision::{Emission, Entry, History, Identity, Recent, Revision, Subject};
 
 /// How long a document outlives its last follower, so that a client that comes back finds what it left.
@@ -19,9 +18,6 @@ const LINGER: Duration = Duration::from_secs(60);
 
 /// Emissions a follower may be behind before it is sent one step over all it missed.
 const BEHIND: usize = 16;
-
-/// What keeping a state costs beside what it shares with the next, in bytes: not measured, since that is a patch's work.
-const STATE_COST: usize = 1024;
 
 /// What followers of a document are told.
 #[derive(Clone, Debug)]
@@ -80,13 +76,6 @@ pub(super) struct Origin {
     pub timeline: u32,
 }
 
-/// All live documents.
-#[derive(Default)]
-pub(super) struct Live {
-    pub by_key: HashMap<DocumentKey, Document>,
-    pub by_name: HashMap<Name, DocumentKey>,
-}
-
 /// The name of a document: of the bound parameters only those count that its definition has.
 pub(super) fn name(plan: &Plan, document: DocumentId, params: &[Option<Value>]) -> Name {
     let mut text = String::new();
@@ -116,26 +105,54 @@ impl Document {
         }
     }
 
-    /// A new state. Followers are told.
-    pub(super) fn emit(&mut self, plan: &Plan, origin: &Origin, root: Value, position: Lsn, versions: &Arc<Versions>) {
-        let identity = self.identity(plan, origin, versions);
-        let (revision, emission, touched) = match &self.newest {
+    /// A new state, come at `at` ([`Entry::at`]). Followers are told.
+    pub(super) fn emit(&mut self, plan: &Plan, origin: &Origin, emitted: Emitted, scales: &mut Scales, at: u64) {
+        let Emitted { position, root, versions, .. } = emitted;
+        let identity = self.identity(plan, origin, &versions);
+        let (emission, touched, cost) = match &self.newest {
             None => {
                 let revision = Revision::new(position, 0, identity);
-                (revision, Emission::first(revision, root.clone()), position)
+                (Emission::first(revision, root.clone()), position, Some(0))
             }
             Some(newest) => {
                 let revision = newest.revision().next(position, identity);
-                let previous = (newest.revision(), newest.root().clone());
+                let weight = scales.weigh(newest.root(), &root);
+                let emission = newest.then(revision, root.clone(), weight.map(|weight| weight.grown));
                 // By which commit it was touched first is not known here, only that it was not before the last state.
                 let touched = newest.revision().lsn();
-                (revision, Emission::after(previous, revision, root.clone()), touched)
+                (emission, touched, weight.map(|weight| weight.kept + size_of::<Entry>()))
             }
         };
-        self.history.push(Entry { revision, root, touched, cost: STATE_COST });
+        self.history.push(Entry { revision: emission.revision(), root, touched, cost, at });
         let emission = Arc::new(emission);
         self.newest = Some(emission.clone());
         self.tell(News::Emission(emission));
+    }
+
+    /// Bytes that its states before the newest take.
+    pub(super) fn kept(&self) -> usize {
+        self.history.cost()
+    }
+
+    /// Forgets states until the rest takes at most so many bytes.
+    pub(super) fn shrink(&mut self, most_bytes: usize) {
+        self.history.shrink(most_bytes);
+        self.let_go();
+    }
+
+    /// Forgets the states that had a successor before `at`.
+    pub(super) fn forget_before(&mut self, at: u64) {
+        self.history.forget_before(at);
+        self.let_go();
+    }
+
+    /// The newest emission knows the state before: no longer than the history does.
+    fn let_go(&mut self) {
+        if self.history.len() == 1
+            && let Some(newest) = self.newest.take_if(|newest| newest.previous().is_some())
+        {
+            self.newest = Some(Arc::new(newest.alone()));
+        }
     }
 
     pub(super) fn tell(&self, news: News) {

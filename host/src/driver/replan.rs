@@ -111,7 +111,8 @@ impl Writer {
 
     /// Opens the documents of the plan before in this one, where their queries are defined as they were.
     fn move_documents(&mut self) -> Effects {
-        let before = std::mem::take(&mut self.live);
+        let next = self.live.next();
+        let before = std::mem::replace(&mut self.live, next);
         let ids = (0..self.plan.documents.len() as u32).map(DocumentId);
         let definitions: HashMap<String, DocumentId> = ids.map(|id| (definition(&self.plan, id), id)).collect();
         let mut all = Effects::default();
@@ -123,8 +124,7 @@ impl Writer {
             document.name.0 = id;
             let engine = self.engine.as_mut().expect("it was just made");
             let (key, effects) = engine.open(id, &document.params);
-            self.live.by_name.insert(document.name.clone(), key);
-            self.live.by_key.insert(key, document);
+            self.live.insert(key, document);
             all.append(effects);
         }
         all

@@ -21,7 +21,10 @@ pub(super) struct Transaction {
 }
 
 enum Rows {
-    Kept { changes: Vec<Change>, bytes: usize },
+    Kept {
+        changes: Vec<Change>,
+        bytes: usize,
+    },
     /// Too many: only the tables are remembered.
     Unkept(BTreeSet<TableId>),
 }
@@ -40,7 +43,10 @@ impl Transaction {
                     changes.extend(more);
                 } else {
                     let tables = changes.iter().chain(&more).map(Change::table).collect();
-                    tracing::info!("a transaction is larger than {} MiB: its tables will be read anew", self.limit >> 20);
+                    tracing::info!(
+                        "a transaction is larger than {} MiB: its tables will be read anew",
+                        self.limit >> 20
+                    );
                     self.rows = Rows::Unkept(tables);
                 }
             }

@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::documents::{Document, Live, News, Opened, Origin, name};
+use super::documents::{Document, News, Opened, Origin, name};
 use super::handle::{Code, Problem, State};
+use super::live::Live;
 use super::nodes::Nodes;
 use super::open::{Command, Refused, Serving, Shared, problem};
 use super::replan::{Why, definition};
@@ -269,11 +270,7 @@ impl Writer {
     }
 
     pub(super) fn perform(&mut self, effects: Effects) {
-        for emission in effects.emissions {
-            if let Some(document) = self.live.by_key.get_mut(&emission.document) {
-                document.emit(&self.plan, &self.origin, emission.root, emission.position, &emission.versions);
-            }
-        }
+        self.live.emit(&self.plan, &self.origin, effects.emissions);
         for key in effects.unchanged {
             if self.engine.as_ref().is_some_and(|engine| engine.is_settled(key)) {
                 self.tell(key, News::Settled);
@@ -366,9 +363,7 @@ impl Writer {
                 let (key, effects) = engine.open(bound.document, &bound.params);
                 self.instances = self.instances.wrapping_add(1);
                 let definition = definition(&self.plan, bound.document).into();
-                let document = Document::new(name.clone(), bound.params, definition, self.instances);
-                self.live.by_key.insert(key, document);
-                self.live.by_name.insert(name, key);
+                self.live.insert(key, Document::new(name, bound.params, definition, self.instances));
                 self.perform(effects);
                 key
             }
@@ -395,8 +390,7 @@ impl Writer {
     }
 
     fn close(&mut self, key: crate::dataflow::DocumentKey) {
-        if let Some(document) = self.live.by_key.remove(&key) {
-            self.live.by_name.remove(&document.name);
+        if self.live.remove(key).is_some() {
             self.step(|engine| engine.close(key));
         }
     }
@@ -430,9 +424,7 @@ impl Writer {
 
     /// Closes the documents that nobody has followed for long.
     fn sweep(&mut self, now: Instant) {
-        let documents = self.live.by_key.iter_mut();
-        let abandoned: Vec<_> =
-            documents.filter_map(|(&key, document)| document.is_abandoned(now).then_some(key)).collect();
+        let abandoned = self.live.sweep(now);
         abandoned.into_iter().for_each(|key| self.close(key));
     }
 

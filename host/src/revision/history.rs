@@ -26,9 +26,11 @@ pub struct Entry {
     /// its place), an LSN that is certainly not later: the state before's. For a commit applied at once: the revision's
     /// own LSN.
     pub touched: Lsn,
-    /// Bytes that keeping the state before costs once this one is there, about: what is in it and not in this one. The length
-    /// of the patch between them is a fair guess.
-    pub cost: usize,
+    /// Bytes that keeping the state before costs once this one is there, about: what is in it and not in this one
+    /// ([`Weight::kept`](crate::diff::Weight)). `None`: too many to keep it.
+    pub cost: Option<usize>,
+    /// When the state came, in any unit of the caller's that ascends.
+    pub at: u64,
 }
 
 /// Past states of one document. The newest is always kept.
@@ -46,8 +48,8 @@ pub trait History {
 
 /// The last states, in memory, bounded in number and bytes.
 ///
-/// Roots share most of their structure, so a state costs about what the next one changed. Even so the default bounds are
-/// per document; whoever holds many documents lowers them, or [forgets](Recent::forget_before) old states.
+/// Roots share most of their structure, so a state costs about what the next one changed. Even so the bounds are per document:
+/// whoever holds many documents [shrinks](Recent::shrink) their histories, and [forgets](Recent::forget_before) old states.
 #[derive(Debug)]
 pub struct Recent {
     /// Oldest first.
@@ -91,9 +93,16 @@ impl Recent {
         self.cost
     }
 
-    /// Forgets the states before `lsn`, all but the newest: how a history ages.
-    pub fn forget_before(&mut self, lsn: Lsn) {
-        while self.entries.len() > 1 && self.entries[0].revision.lsn() < lsn {
+    /// Forgets the states that had a successor before `at`: how a history ages.
+    pub fn forget_before(&mut self, at: u64) {
+        while self.entries.get(1).is_some_and(|successor| successor.at < at) {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets the oldest states until the rest costs at most this much.
+    pub fn shrink(&mut self, most_cost: usize) {
+        while self.cost > most_cost && self.entries.len() > 1 {
             self.forget_oldest();
         }
     }
@@ -102,7 +111,7 @@ impl Recent {
         self.entries.pop_front();
         // The cost of the state that is gone was counted with the one after it.
         if let Some(first) = self.entries.front_mut() {
-            self.cost -= std::mem::take(&mut first.cost);
+            self.cost -= first.cost.replace(0).unwrap_or(0);
         }
     }
 }
@@ -115,13 +124,17 @@ impl History for Recent {
         if !ascends {
             let identity = entry.revision.identity();
             self.entries.retain(|entry| entry.revision.identity() != identity);
-            self.cost = self.entries.iter().skip(1).map(|entry| entry.cost).sum();
+            self.cost = self.entries.iter().skip(1).filter_map(|entry| entry.cost).sum();
         }
-        self.cost += if self.entries.is_empty() { 0 } else { entry.cost };
+        if entry.cost.is_none() {
+            (self.entries, self.cost) = (VecDeque::new(), 0);
+        }
+        self.cost += if self.entries.is_empty() { 0 } else { entry.cost.unwrap_or(0) };
         self.entries.push_back(entry);
-        while self.entries.len() > self.most_entries || (self.cost > self.most_cost && self.entries.len() > 1) {
+        while self.entries.len() > self.most_entries {
             self.forget_oldest();
         }
+        self.shrink(self.most_cost);
     }
 
     fn newest(&self) -> Option<(Revision, &Value)> {
@@ -166,7 +179,13 @@ mod tests {
     }
 
     fn entry(at: &str, touched: &str, root: i64) -> Entry {
-        Entry { revision: revision(at), root: Value::Int(root), touched: touched.parse().unwrap(), cost: 100 }
+        Entry {
+            revision: revision(at),
+            root: Value::Int(root),
+            touched: touched.parse().unwrap(),
+            cost: Some(100),
+            at: 0,
+        }
     }
 
     fn found(history: &Recent, at: &str) -> Option<i64> {
@@ -242,7 +261,7 @@ mod tests {
         let at = |n: u64| Revision::new(Lsn(n), 0, Identity::NONE);
         let fill = |mut history: Recent, cost: usize| {
             (0..1000).for_each(|n| {
-                history.push(Entry { revision: at(n), root: Value::Null, touched: Lsn(n), cost });
+                history.push(Entry { revision: at(n), root: Value::Null, touched: Lsn(n), cost: Some(cost), at: n });
             });
             history
         };
@@ -251,11 +270,16 @@ mod tests {
         let mut history = fill(Recent::bounded(100, 1000), 300);
         assert_eq!((history.len(), history.cost()), (4, 900), "three older ones");
         assert!(history.find(&at(996)).is_some() && history.find(&at(995)).is_none());
-        history.forget_before(Lsn(998));
+        history.forget_before(998);
+        assert_eq!((history.len(), history.cost()), (3, 600), "997 was the newest until 998");
+        history.shrink(599);
         assert_eq!((history.len(), history.cost()), (2, 300));
-        history.forget_before(Lsn(5000));
+        history.forget_before(5000);
         assert_eq!((history.len(), history.cost()), (1, 0));
         assert_eq!(fill(Recent::bounded(0, 0), 5).newest().map(|(at, _)| at), Some(at(999)));
+        let mut history = fill(Recent::new(), 1);
+        history.push(Entry { revision: at(1000), root: Value::Null, touched: Lsn(1000), cost: None, at: 1000 });
+        assert_eq!((history.len(), history.cost()), (1, 0), "too much changed");
     }
 
     proptest! {
@@ -270,7 +294,8 @@ mod tests {
                 revision: Revision::new(Lsn(lsn), 0, Identity::NONE),
                 root: Value::Int(state),
                 touched: Lsn(touched),
-                cost: 0,
+                cost: Some(0),
+                at: 0,
             });
             push(0, 0, 0);
             for (gap, changes, emits) in commits {

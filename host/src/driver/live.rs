@@ -1,0 +1,195 @@
+//! All live documents, and how much of their past is kept.
+//!
+//! A document's history is bounded by itself; all of them together are bounded here, in bytes and in time, so that many documents
+//! that change do not add up, and a server that has grown quiet keeps nothing but what its documents are now.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::documents::{Document, Name, Origin};
+use crate::dataflow::plan::Plan;
+use crate::dataflow::{DocumentKey, Emission};
+use crate::diff::Scales;
+
+/// Bytes that past states of all documents take. Beyond, each history gives half of what it has.
+const MOST_BYTES: usize = 64 << 20;
+
+/// How long a state is kept once there is a newer one, in seconds: for clients that come back after a while.
+const MOST_SECONDS: u64 = 300;
+
+/// See the module.
+pub(super) struct Live {
+    pub by_key: HashMap<DocumentKey, Document>,
+    pub by_name: HashMap<Name, DocumentKey>,
+    /// Bytes of all past states.
+    kept: usize,
+    most_bytes: usize,
+    /// Since when seconds count.
+    began: Instant,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Live { by_key: HashMap::new(), by_name: HashMap::new(), kept: 0, most_bytes: MOST_BYTES, began: Instant::now() }
+    }
+}
+
+impl Live {
+    /// None yet, in the time of these.
+    pub(super) fn next(&self) -> Self {
+        Live { began: self.began, most_bytes: self.most_bytes, ..Live::default() }
+    }
+
+    pub(super) fn insert(&mut self, key: DocumentKey, document: Document) {
+        self.kept += document.kept();
+        self.by_name.insert(document.name.clone(), key);
+        self.by_key.insert(key, document);
+    }
+
+    pub(super) fn remove(&mut self, key: DocumentKey) -> Option<Document> {
+        let document = self.by_key.remove(&key)?;
+        self.kept -= document.kept();
+        self.by_name.remove(&document.name);
+        Some(document)
+    }
+
+    /// New states of documents.
+    pub(super) fn emit(&mut self, plan: &Plan, origin: &Origin, emissions: Vec<Emission>) {
+        if emissions.is_empty() {
+            return;
+        }
+        let at = self.began.elapsed().as_secs();
+        let mut scales = Scales::default();
+        for emission in emissions {
+            if let Some(document) = self.by_key.get_mut(&emission.document) {
+                self.kept -= document.kept();
+                document.emit(plan, origin, emission, &mut scales, at);
+                self.kept += document.kept();
+            }
+        }
+        if self.kept > self.most_bytes {
+            self.by_key.values_mut().for_each(|document| document.shrink(document.kept() / 2));
+            self.count();
+        }
+    }
+
+    /// Forgets what is too old, and gives the documents that nobody has followed for long. To be called now and then.
+    pub(super) fn sweep(&mut self, now: Instant) -> Vec<DocumentKey> {
+        let seconds = now.duration_since(self.began).as_secs();
+        self.by_key.values_mut().for_each(|document| document.forget_before(seconds.saturating_sub(MOST_SECONDS)));
+        self.count();
+        let documents = self.by_key.iter_mut();
+        documents.filter_map(|(&key, document)| document.is_abandoned(now).then_some(key)).collect()
+    }
+
+    fn count(&mut self) {
+        self.kept = self.by_key.values().map(Document::kept).sum();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use slotmap::KeyData;
+
+    use super::*;
+    use crate::data::{Identity, Lsn, Table, TableId, Value};
+    use crate::dataflow::Versions;
+    use crate::dataflow::plan::{
+        self, ArrangementId, ArrangementRef, Base, Count, DocumentId, ElementId, ElementRef, ListId,
+    };
+
+    /// One document: a table's rows.
+    fn plan() -> Plan {
+        let base = Base::Row { table: TableId(0), columns: Vec::new(), children: Vec::new() };
+        let rows = ArrangementRef { id: ArrangementId(0), key: Vec::new(), params: Vec::new() };
+        let element = ElementRef { id: ElementId(0), params: Vec::new() };
+        let stage = plan::Stage { element, order: Vec::new(), offset: Count::Fixed(0), limit: None };
+        let source = plan::Source::Rows(rows);
+        let list = plan::List { source, stages: vec![stage], shape: plan::Shape::Array, parents: 0, params: 0 };
+        Plan {
+            tables: vec![Table {
+                schema: "public".into(),
+                name: "t".into(),
+                columns: Vec::new(),
+                identity: Identity::Bag,
+                primary_key: Vec::new(),
+            }],
+            arrangements: vec![plan::Arrangement { table: TableId(0), key: Vec::new(), filter: None, params: 0 }],
+            elements: vec![plan::Element { base, steps: Vec::new(), params: 0 }],
+            lists: vec![list],
+            nodes: Vec::new(),
+            documents: vec![plan::Document { name: "q".into(), list: ListId(0), params: Vec::new() }],
+        }
+    }
+
+    fn key(number: u64) -> DocumentKey {
+        KeyData::from_ffi(1 << 32 | number).into()
+    }
+
+    /// So many live documents.
+    fn live(documents: u64) -> Live {
+        let mut live = Live::default();
+        for number in 0..documents {
+            live.insert(
+                key(number),
+                Document::new((DocumentId(0), number.to_string()), Vec::new(), "q".into(), number),
+            );
+        }
+        live
+    }
+
+    /// Shows a text of so many bytes that no other state has, and gives what tells whether it is still there.
+    fn emit(live: &mut Live, document: u64, lsn: u64, bytes: usize) -> std::sync::Weak<str> {
+        let text: Arc<str> = "x".repeat(bytes).into();
+        let told = Arc::downgrade(&text);
+        let versions = Arc::new(Versions::default());
+        let emission = Emission { document: key(document), position: Lsn(lsn), root: Value::Text(text), versions };
+        live.emit(&plan(), &Origin::default(), vec![emission]);
+        told
+    }
+
+    #[test]
+    fn past_states_are_bounded_in_all_and_the_newest_never_counts() {
+        let mut live = live(100);
+        live.most_bytes = 1 << 20;
+        for lsn in 1..50 {
+            for document in 0..100 {
+                emit(&mut live, document, lsn, 10_000);
+                assert!(live.kept <= 1 << 20, "{}", live.kept);
+            }
+        }
+        assert!(live.kept > 1 << 18, "there is room: {}", live.kept);
+        for document in 0..100 {
+            live.remove(key(document));
+        }
+        assert_eq!(live.kept, 0);
+    }
+
+    #[test]
+    fn a_small_change_of_a_large_document_costs_little() {
+        let mut live = live(1);
+        emit(&mut live, 0, 1, 1 << 20);
+        assert_eq!(live.kept, 0);
+        let one = emit(&mut live, 0, 2, 1000);
+        assert_eq!(live.kept, 0, "a megabyte is too much for one state");
+        emit(&mut live, 0, 3, 1000);
+        assert!((1000..1300).contains(&live.kept), "{}", live.kept);
+        assert!(one.upgrade().is_some());
+    }
+
+    #[test]
+    fn a_quiet_server_keeps_nothing_but_what_documents_are_now() {
+        let mut live = live(1);
+        let old: Vec<_> = (1..5).map(|lsn| emit(&mut live, 0, lsn, 1000)).collect();
+        let now = emit(&mut live, 0, 5, 1000);
+        let began = live.began;
+        live.sweep(began + Duration::from_secs(MOST_SECONDS));
+        assert!(old.iter().all(|old| old.upgrade().is_some()), "clients may come back");
+        live.sweep(began + Duration::from_secs(MOST_SECONDS + 1));
+        assert!(old.iter().all(|old| old.upgrade().is_none()));
+        assert!(now.upgrade().is_some() && live.kept == 0);
+    }
+}

@@ -22,6 +22,7 @@
 
 mod cells;
 mod closure;
+mod document_cell;
 mod element_cell;
 mod engine;
 mod evaluate;

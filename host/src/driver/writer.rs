@@ -411,6 +411,9 @@ impl Writer {
                 self.plan_anew(why);
             }
         }
+        for node in self.nodes.due_retries(now) {
+            self.step(|engine| engine.retry(node));
+        }
         if let Some(table) = self.contradiction.take() {
             self.step(|engine| engine.table_changed(table));
         }

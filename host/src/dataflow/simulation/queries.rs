@@ -289,11 +289,16 @@ pub(super) fn guest(call: &GuestCall) -> Result<Value, Arc<GuestError>> {
     let text = format!("{} {} {}", call.version.0, call.args.to_json(), call.input.to_json());
     let hash = text.bytes().fold(7u64, |hash, byte| (hash.wrapping_mul(31) ^ u64::from(byte)) % 1_000_003);
     match call.node {
-        _ if hash % 11 == 0 => Err(Arc::new(GuestError { message: "no".into() })),
+        _ if hash % 11 == 0 => Err(Arc::new(GuestError { message: "no".into(), passing: false })),
         FILTER => Ok(Value::Bool(hash % 4 != 0)),
         MAP => Ok(Value::Int((hash % 7) as i64)),
         _ => Ok(Value::Int((hash % 101) as i64)),
     }
+}
+
+/// What a guest answers now and then: it might have answered another time.
+pub(super) fn late() -> Arc<GuestError> {
+    Arc::new(GuestError { message: "late".into(), passing: true })
 }
 
 /// The oracle.

@@ -33,6 +33,8 @@ struct Run {
     calls: Vec<Arc<GuestCall>>,
     documents: BTreeMap<DocumentKey, Open>,
     counts: Counts,
+    /// Everything is to arrive, and to succeed.
+    resting: bool,
 }
 
 struct Open {
@@ -60,6 +62,7 @@ pub(super) fn play(seed: u64) -> Counts {
         calls: Vec::new(),
         documents: BTreeMap::new(),
         counts: Counts::default(),
+        resting: false,
     };
     for node in 0..3 {
         if run.rng.random_bool(0.9) {
@@ -92,10 +95,11 @@ impl Run {
                 self.load(node, if version == 0 { None } else { Some(version % 3) });
             }
             98 if self.rng.random_bool(0.3) => self.reset(),
-            99 => {
+            99 if self.rng.random_bool(0.5) => {
                 let effects = self.engine.refresh();
                 self.take(effects);
             }
+            99 => self.retry(),
             _ => {}
         }
     }
@@ -165,7 +169,9 @@ impl Run {
         let mut left = Vec::new();
         for call in std::mem::take(&mut self.calls) {
             if self.rng.random_bool(0.6) {
-                call.resolve(queries::guest(&call));
+                // Where a failed row shows, the document would differ from the oracle's; where it holds, nothing is emitted.
+                let late = !self.resting && self.on_error == OnError::Hold && self.rng.random_bool(0.05);
+                call.resolve(if late { Err(queries::late()) } else { queries::guest(&call) });
                 answered.push(call);
             } else {
                 left.push(call);
@@ -180,6 +186,11 @@ impl Run {
 
     fn load(&mut self, node: u32, version: Option<u64>) {
         let effects = self.engine.node_changed(NodeId(node), version.map(NodeVersion), 0);
+        self.take(effects);
+    }
+
+    fn retry(&mut self) {
+        let effects = self.engine.retry(NodeId(self.rng.random_range(0..3)));
         self.take(effects);
     }
 
@@ -222,8 +233,11 @@ impl Run {
     /// Lets everything arrive, then every document must have been emitted as it is now, and nothing may be left behind.
     fn come_to_rest(&mut self) {
         self.world.reveal_all();
+        self.resting = true;
         for node in 0..3 {
             self.load(node, Some(1));
+            let effects = self.engine.retry(NodeId(node));
+            self.take(effects);
         }
         for _ in 0..10_000 {
             while self.delivered < self.world.stream().len() {

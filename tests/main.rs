@@ -7,6 +7,7 @@ mod auth_boundary;
 mod conditions;
 mod demo;
 mod layering;
+mod limits;
 mod oracle;
 mod original_defects;
 mod outage;

@@ -217,6 +217,11 @@ impl Document {
         self.news.receiver_count() == 0
     }
 
+    /// Since when, as far as was noticed ([`Document::is_abandoned`]).
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.idle
+    }
+
     pub(super) fn has_state(&self) -> bool {
         self.newest.is_some()
     }

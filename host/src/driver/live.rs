@@ -82,6 +82,16 @@ impl Live {
         documents.filter_map(|(&key, document)| document.is_abandoned(now).then_some(key)).collect()
     }
 
+    /// Documents that nobody follows, those idle longest first; a sixteenth of all at most, so that the search for room is
+    /// not made for each one.
+    pub(super) fn longest_idle(&self) -> Vec<DocumentKey> {
+        let idle = self.by_key.iter().filter(|(_, document)| document.is_idle());
+        let mut idle: Vec<_> = idle.map(|(&key, document)| (document.idle_since(), key)).collect();
+        idle.sort_unstable_by_key(|&(since, key)| (since.is_none(), since, key));
+        idle.truncate(self.by_key.len().div_ceil(16));
+        idle.into_iter().map(|(_, key)| key).collect()
+    }
+
     fn count(&mut self) {
         self.kept = self.by_key.values().map(Document::kept).sum();
     }
@@ -92,7 +102,7 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use slotmap::KeyData;
+    use slotmap::{Key, KeyData};
 
     use super::*;
     use crate::data::{Identity, Lsn, Table, TableId, Value};
@@ -191,5 +201,24 @@ mod tests {
         live.sweep(began + Duration::from_secs(MOST_SECONDS + 1));
         assert!(old.iter().all(|old| old.upgrade().is_none()));
         assert!(now.upgrade().is_some() && live.kept == 0);
+    }
+
+    #[test]
+    fn of_those_that_nobody_follows_the_longest_idle_make_room() {
+        let mut live = live(40);
+        let follow = |live: &mut Live, number| {
+            live.by_key.get_mut(&key(number)).expect("there").open(None, None, None).expect("it has no problem")
+        };
+        let _followed: Vec<_> = (0..20).map(|number| follow(&mut live, number)).collect();
+        let now = live.began;
+        live.sweep(now);
+        let (first, second) = (follow(&mut live, 30), follow(&mut live, 31));
+        live.sweep(now + Duration::from_secs(1));
+        drop((first, second));
+        live.sweep(now + Duration::from_secs(2));
+        let going = live.longest_idle();
+        assert_eq!(going.len(), 3);
+        assert!(going.iter().all(|key| (20..40).contains(&(key.data().as_ffi() as u32))), "{going:?}");
+        assert!(![30, 31].iter().any(|&late| going.contains(&key(late))), "{going:?}");
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::documents::{Document, News, Opened, Origin, name};
-use super::handle::{Code, Problem, State};
+use super::handle::{Code, State};
 use super::live::Live;
 use super::nodes::Nodes;
 use super::open::{Command, Refused, Serving, Shared, problem};
@@ -352,14 +352,15 @@ impl Writer {
         if generation != self.generation {
             return Err(Refused::OldPlan);
         }
-        let Some(engine) = &mut self.engine else { return Err(Refused::Problem(self.shared.unavailable())) };
+        if self.engine.is_none() {
+            return Err(Refused::Problem(self.shared.unavailable()));
+        }
         let name = name(&self.plan, bound.document, &bound.params);
         let key = match self.live.by_name.get(&name) {
             Some(&key) => key,
             None => {
-                if self.live.by_key.len() >= self.options.subscriptions {
-                    return Err(Refused::Problem(self.full()));
-                }
+                self.make_room()?;
+                let Some(engine) = &mut self.engine else { return Err(Refused::Problem(self.shared.unavailable())) };
                 let (key, effects) = engine.open(bound.document, &bound.params);
                 self.instances = self.instances.wrapping_add(1);
                 let definition = definition(&self.plan, bound.document).into();
@@ -381,12 +382,15 @@ impl Writer {
         document.open(resume, waits_for, blocked).map_err(Refused::Problem)
     }
 
-    /// There are as many documents as there may be: those nobody follows go first.
-    fn full(&mut self) -> Problem {
-        let idle = self.live.by_key.iter().filter(|(_, document)| document.is_idle()).map(|(&key, _)| key);
-        let idle: Vec<_> = idle.collect();
-        idle.into_iter().for_each(|key| self.close(key));
-        problem(Code::TooMany, "too many documents are live: try again later")
+    /// If there are as many documents as there may be, those that nobody follows make room.
+    fn make_room(&mut self) -> Result<(), Refused> {
+        if self.live.by_key.len() >= self.options.subscriptions {
+            self.live.longest_idle().into_iter().for_each(|key| self.close(key));
+        }
+        match self.live.by_key.len() < self.options.subscriptions {
+            true => Ok(()),
+            false => Err(Refused::Problem(problem(Code::TooMany, "too many documents are live: try again later"))),
+        }
     }
 
     fn close(&mut self, key: crate::dataflow::DocumentKey) {

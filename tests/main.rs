@@ -6,6 +6,7 @@
 mod auth_boundary;
 mod conditions;
 mod demo;
+mod histories;
 mod layering;
 mod limits;
 mod oracle;

@@ -159,3 +159,63 @@ async fn a_restarted_server_takes_back_its_clients() -> Result<()> {
     assert_eq!(held.value, world.get("/followeds/1").await?);
     Ok(())
 }
+
+/// The revision of the same document as of another position.
+fn at(lsn: &str, revision: &str) -> String {
+    let identity = revision.split_once('-').map_or("", |(_, identity)| identity);
+    format!("{lsn}.0-{identity}")
+}
+
+#[tokio::test]
+async fn a_position_between_two_states_is_as_good_as_the_state_before_it() -> Result<()> {
+    let world = World::start().await?;
+    let path = "/users/2";
+    let mut keeper = Client::web_socket(&world.server.address, path).await?;
+    let first = keeper.patch().await?["revision"].as_str().unwrap_or_default().to_owned();
+    world.run("update users set name = 'Cleopatra' where id = 3").await?;
+    let quiet = at(&world.lsn().await?, &first);
+    world.get("/users/3").await?;
+    let asked = |revision: &str| with_query(path, "revision", revision);
+    let confirmed = world.server.get(&asked(&quiet)).await?.json()?;
+    assert_eq!((&confirmed["from"], &confirmed["patch"]), (&json!(quiet), &json!([])), "nothing has changed since");
+
+    world.run("update users set name = 'Bobby' where id = 2").await?;
+    let expected = json!([{ "op": "replace", "path": "/name", "value": "Bobby" }]);
+    world.get(path).await?;
+    for message in answers(&world.server, path, &quiet).await? {
+        assert_eq!((&message["from"], &message["patch"]), (&json!(quiet), &expected));
+    }
+    let later = at(&world.lsn().await?, &first);
+    world.get(path).await?;
+    assert_eq!(world.server.get(&asked(&later)).await?.json()?["patch"], json!([]));
+    for unknown in [at("0/1000", &first), quiet.replace(".0-", ".1-")] {
+        for message in answers(&world.server, path, &unknown).await? {
+            assert_eq!(message["from"], Value::Null, "{unknown}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_revision_ahead_of_the_server_is_waited_for() -> Result<()> {
+    let world = World::start().await?;
+    let path = "/users/2";
+    let mut keeper = Client::web_socket(&world.server.address, path).await?;
+    let first = keeper.patch().await?["revision"].as_str().unwrap_or_default().to_owned();
+    let ahead = "select pg_current_wal_insert_lsn() + 100000";
+    let ahead = at(&crate::support::oracle::scalar(&world.sql, ahead).await?, &first);
+    let never = at("FFFFFFFF/0", &first);
+    let ask = async |revision: &str| world.server.get(&with_query(path, "revision", revision)).await?.json();
+    let write = async {
+        world.run("update users set name = 'Bobby' where id = 2").await?;
+        world.run("select pg_logical_emit_message(true, 'test', repeat('x', 200000))").await
+    };
+    let (reached, unreached, written) = tokio::join!(ask(&ahead), ask(&never), write);
+    written?;
+    let (reached, unreached) = (reached?, unreached?);
+    // Whoever holds the state as of then has seen the change.
+    assert_eq!((&reached["from"], &reached["patch"]), (&json!(ahead), &json!([])));
+    assert_eq!(unreached["from"], Value::Null, "a position that will never be");
+    assert_eq!(unreached["patch"][0]["value"]["name"], "Bobby");
+    Ok(())
+}

@@ -12,6 +12,7 @@ use crate::dataflow::plan::{DocumentId, Plan};
 use crate::dataflow::{Blocked, Emission as Emitted, Versions};
 use crate::diff::{DiffMemo, Scales};
 use crate::revision::{Emission, Entry, History, Identity, Recent, Revision, Subject};
+use crate::source;
 
 /// How long a document outlives its last follower, so that a client that comes back finds what it left.
 const LINGER: Duration = Duration::from_secs(60);
@@ -49,6 +50,26 @@ pub(super) struct Opened {
     pub held: watch::Receiver<Held>,
 }
 
+/// What a follower asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asked {
+    /// What its client holds.
+    pub resume: Option<Revision>,
+    /// See [`Ask::newest`](super::handle::Ask::newest).
+    pub newest: bool,
+}
+
+/// How a document stands when somebody asks for it.
+pub(super) struct Standing {
+    /// What new states of it are states of.
+    pub identity: Identity,
+    /// The engine's.
+    pub position: Lsn,
+    /// Whether its newest state is right at this position.
+    pub settled: bool,
+    pub blocked: Option<Blocked>,
+}
+
 /// What tells documents apart, in one plan: the definition and the bound parameters.
 pub(super) type Name = (DocumentId, String);
 
@@ -63,17 +84,15 @@ pub(super) struct Document {
     held: watch::Sender<Held>,
     history: Recent,
     identity: Option<(Arc<Versions>, Identity)>,
+    /// The end of the first commit since the newest state by which the document may have been touched; 0: it is not known
+    /// since when. `None`: by none.
+    touched: Option<Lsn>,
+    /// Whether it calls nodes: then its states are its own ([`Subject::instance`]), and nobody else can name one in between.
+    calls_nodes: bool,
     /// Told apart from every other life of this document, here or in another run.
     instance: u64,
     /// Since when nobody follows it.
     idle: Option<Instant>,
-}
-
-/// Which database and timeline revisions are of.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Origin {
-    pub system: String,
-    pub timeline: u32,
 }
 
 /// The name of a document: of the bound parameters only those count that its definition has.
@@ -90,8 +109,16 @@ pub(super) fn name(plan: &Plan, document: DocumentId, params: &[Option<Value>]) 
 }
 
 impl Document {
-    pub(super) fn new(name: Name, params: Vec<Option<Value>>, definition: Arc<str>, instance: u64) -> Self {
+    pub(super) fn new(
+        plan: &Plan,
+        name: Name,
+        params: Vec<Option<Value>>,
+        definition: Arc<str>,
+        instance: u64,
+    ) -> Self {
         Document {
+            calls_nodes: !plan.nodes_of(name.0).is_empty(),
+            touched: None,
             name,
             params,
             definition,
@@ -105,22 +132,27 @@ impl Document {
         }
     }
 
-    /// A new state, come at `at` ([`Entry::at`]). Followers are told.
-    pub(super) fn emit(&mut self, plan: &Plan, origin: &Origin, emitted: Emitted, scales: &mut Scales, at: u64) {
-        let Emitted { position, root, versions, .. } = emitted;
-        let identity = self.identity(plan, origin, &versions);
-        let (emission, touched, cost) = match &self.newest {
+    /// A new state, come at `at` ([`Entry::at`]), through this commit if through one. Followers are told.
+    pub(super) fn emit(
+        &mut self,
+        emitted: Emitted,
+        identity: Identity,
+        scales: &mut Scales,
+        at: u64,
+        commit: Option<Lsn>,
+    ) {
+        let Emitted { position, root, .. } = emitted;
+        let touched = self.touched.take().or(commit).filter(|_| !self.calls_nodes).unwrap_or(Lsn(0));
+        let (emission, cost) = match &self.newest {
             None => {
                 let revision = Revision::new(position, 0, identity);
-                (Emission::first(revision, root.clone()), position, Some(0))
+                (Emission::first(revision, root.clone()), Some(0))
             }
             Some(newest) => {
                 let revision = newest.revision().next(position, identity);
                 let weight = scales.weigh(newest.root(), &root);
                 let emission = newest.then(revision, root.clone(), weight.map(|weight| weight.grown));
-                // By which commit it was touched first is not known here, only that it was not before the last state.
-                let touched = newest.revision().lsn();
-                (emission, touched, weight.map(|weight| weight.kept + size_of::<Entry>()))
+                (emission, weight.map(|weight| weight.kept + size_of::<Entry>()))
             }
         };
         self.history.push(Entry { revision: emission.revision(), root, touched, cost, at });
@@ -155,6 +187,20 @@ impl Document {
         }
     }
 
+    /// The newest state may not be right any more: since this commit, or since one that is not known.
+    pub(super) fn touch(&mut self, commit: Option<Lsn>) {
+        self.touched.get_or_insert(commit.unwrap_or(Lsn(0)));
+    }
+
+    /// Up to where the newest state is certainly right, exclusive.
+    fn untouched(&self, position: Lsn, settled: bool) -> Lsn {
+        match self.touched {
+            _ if self.calls_nodes => Lsn(0),
+            None if settled => Lsn(position.0.saturating_add(1)),
+            touched => touched.unwrap_or(Lsn(0)),
+        }
+    }
+
     pub(super) fn tell(&self, news: News) {
         // Nobody listens: that is what lingering is.
         let _ = self.news.send(news);
@@ -179,25 +225,25 @@ impl Document {
         });
     }
 
-    /// What a new follower starts from. `waits_for`: a position that its first state must include and the newest does not;
-    /// `blocked` as the engine says.
-    pub(super) fn open(
-        &mut self,
-        resume: Option<Revision>,
-        waits_for: Option<Lsn>,
-        blocked: Option<Blocked>,
-    ) -> Result<Opened, Problem> {
-        match blocked {
+    /// What a new follower starts from, given what it asks and how the document stands.
+    pub(super) fn open(&mut self, asked: &Asked, now: &Standing) -> Result<Opened, Problem> {
+        match now.blocked {
             Some(reason @ (Blocked::TooLong | Blocked::Refused)) => return Err(blocked_problem(reason)),
             Some(Blocked::Held) if self.newest.is_none() => return Err(blocked_problem(Blocked::Held)),
             _ => {}
         }
         self.idle = None;
-        let base = resume.and_then(|revision| Some((revision, self.history.find(&revision)?.clone())));
+        let untouched = self.untouched(now.position, now.settled);
+        let found = |revision: Revision| Some((revision, self.history.find(&revision, untouched)?.clone()));
+        let base = asked.resume.and_then(found);
+        // Whoever holds a later state, of another host's, must not be taken back.
+        let newest = self.newest.as_ref().map(|newest| newest.revision().lsn());
+        let behind = asked.resume.is_some_and(|held| held.identity() == now.identity && Some(held.lsn()) > newest);
+        let waits = asked.newest || (behind && base.is_none());
         Ok(Opened {
             news: self.news.subscribe(),
             newest: self.newest.clone(),
-            waits_for,
+            waits_for: (waits && !now.settled).then_some(now.position),
             base,
             held: self.held.subscribe(),
         })
@@ -226,7 +272,8 @@ impl Document {
         self.newest.is_some()
     }
 
-    fn identity(&mut self, plan: &Plan, origin: &Origin, versions: &Arc<Versions>) -> Identity {
+    /// What a state of it made with these versions is a state of.
+    pub(super) fn identity(&mut self, plan: &Plan, origin: &source::History, versions: &Arc<Versions>) -> Identity {
         if let Some((of, identity)) = &self.identity
             && Arc::ptr_eq(of, versions)
         {
@@ -243,6 +290,8 @@ impl Document {
         let subject = Subject {
             system: &origin.system,
             timeline: origin.timeline,
+            timeline_start: origin.timeline_start,
+            server_start: &origin.server_start,
             definition: self.definition.as_bytes(),
             parameters: &[("", self.name.1.as_bytes())],
             // What a node does with a failing row may depend on how busy the machine is.
@@ -255,9 +304,10 @@ impl Document {
         identity
     }
 
-    /// The stream begins anew, perhaps on another timeline.
-    pub(super) fn forget_identity(&mut self) {
+    /// The stream begins anew, perhaps on another timeline: what was committed meanwhile nobody knows.
+    pub(super) fn begin_anew(&mut self) {
         self.identity = None;
+        self.touched = Some(Lsn(0));
     }
 }
 

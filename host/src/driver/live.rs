@@ -6,10 +6,12 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::documents::{Document, Name, Origin};
+use super::documents::{Document, Name};
+use crate::data::Lsn;
 use crate::dataflow::plan::Plan;
-use crate::dataflow::{DocumentKey, Emission};
+use crate::dataflow::{Blocked, DocumentKey, Emission};
 use crate::diff::Scales;
+use crate::source::History;
 
 /// Bytes that past states of all documents take. Beyond, each history gives half of what it has.
 const MOST_BYTES: usize = 64 << 20;
@@ -26,11 +28,14 @@ pub(super) struct Live {
     most_bytes: usize,
     /// Since when seconds count.
     began: Instant,
+    /// The end of the commit whose effects are told.
+    pub commit: Option<Lsn>,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Live { by_key: HashMap::new(), by_name: HashMap::new(), kept: 0, most_bytes: MOST_BYTES, began: Instant::now() }
+        let began = Instant::now();
+        Live { by_key: HashMap::new(), by_name: HashMap::new(), kept: 0, most_bytes: MOST_BYTES, began, commit: None }
     }
 }
 
@@ -54,7 +59,7 @@ impl Live {
     }
 
     /// New states of documents.
-    pub(super) fn emit(&mut self, plan: &Plan, origin: &Origin, emissions: Vec<Emission>) {
+    pub(super) fn emit(&mut self, plan: &Plan, origin: &History, emissions: Vec<Emission>) {
         if emissions.is_empty() {
             return;
         }
@@ -63,13 +68,25 @@ impl Live {
         for emission in emissions {
             if let Some(document) = self.by_key.get_mut(&emission.document) {
                 self.kept -= document.kept();
-                document.emit(plan, origin, emission, &mut scales, at);
+                let identity = document.identity(plan, origin, &emission.versions);
+                document.emit(emission, identity, &mut scales, at, self.commit);
                 self.kept += document.kept();
             }
         }
         if self.kept > self.most_bytes {
             self.by_key.values_mut().for_each(|document| document.shrink(document.kept() / 2));
             self.count();
+        }
+    }
+
+    /// Notes that a document has no newer state, and why; `None`: the reason is gone.
+    pub(super) fn blocked(&mut self, key: DocumentKey, reason: Option<Blocked>, tell: bool) {
+        let Some(document) = self.by_key.get_mut(&key) else { return };
+        if reason.is_some() {
+            document.touch(self.commit);
+        }
+        if tell {
+            document.blocked(reason);
         }
     }
 
@@ -105,11 +122,13 @@ mod tests {
     use slotmap::{Key, KeyData};
 
     use super::*;
-    use crate::data::{Identity, Lsn, Table, TableId, Value};
+    use crate::data::{Lsn, Table, TableId, Value};
     use crate::dataflow::Versions;
     use crate::dataflow::plan::{
         self, ArrangementId, ArrangementRef, Base, Count, DocumentId, ElementId, ElementRef, ListId,
     };
+    use crate::driver::documents::{Asked, Standing};
+    use crate::revision::{Identity, Revision, Subject};
 
     /// One document: a table's rows.
     fn plan() -> Plan {
@@ -124,7 +143,7 @@ mod tests {
                 schema: "public".into(),
                 name: "t".into(),
                 columns: Vec::new(),
-                identity: Identity::Bag,
+                identity: crate::data::Identity::Bag,
                 primary_key: Vec::new(),
             }],
             arrangements: vec![plan::Arrangement { table: TableId(0), key: Vec::new(), filter: None, params: 0 }],
@@ -133,6 +152,15 @@ mod tests {
             nodes: Vec::new(),
             documents: vec![plan::Document { name: "q".into(), list: ListId(0), params: Vec::new() }],
         }
+    }
+
+    fn identity() -> Identity {
+        Subject { definition: b"q", ..Subject::default() }.identity()
+    }
+
+    /// How a document stands that has nothing to wait for.
+    fn standing(position: u64) -> Standing {
+        Standing { identity: identity(), position: Lsn(position), settled: true, blocked: None }
     }
 
     fn key(number: u64) -> DocumentKey {
@@ -145,7 +173,7 @@ mod tests {
         for number in 0..documents {
             live.insert(
                 key(number),
-                Document::new((DocumentId(0), number.to_string()), Vec::new(), "q".into(), number),
+                Document::new(&plan(), (DocumentId(0), number.to_string()), Vec::new(), "q".into(), number),
             );
         }
         live
@@ -157,7 +185,7 @@ mod tests {
         let told = Arc::downgrade(&text);
         let versions = Arc::new(Versions::default());
         let emission = Emission { document: key(document), position: Lsn(lsn), root: Value::Text(text), versions };
-        live.emit(&plan(), &Origin::default(), vec![emission]);
+        live.emit(&plan(), &History::default(), vec![emission]);
         told
     }
 
@@ -207,7 +235,7 @@ mod tests {
     fn of_those_that_nobody_follows_the_longest_idle_make_room() {
         let mut live = live(40);
         let follow = |live: &mut Live, number| {
-            live.by_key.get_mut(&key(number)).expect("there").open(None, None, None).expect("it has no problem")
+            live.by_key.get_mut(&key(number)).expect("there").open(&Asked::default(), &standing(0)).expect("no problem")
         };
         let _followed: Vec<_> = (0..20).map(|number| follow(&mut live, number)).collect();
         let now = live.began;
@@ -220,5 +248,47 @@ mod tests {
         assert_eq!(going.len(), 3);
         assert!(going.iter().all(|key| (20..40).contains(&(key.data().as_ffi() as u32))), "{going:?}");
         assert!(![30, 31].iter().any(|&late| going.contains(&key(late))), "{going:?}");
+    }
+
+    /// What a client that holds the state as of this LSN is told to build on, and whether it has to wait.
+    fn resumed(live: &mut Live, held: u64, now: Standing) -> (Option<usize>, bool) {
+        let document = live.by_key.get_mut(&key(0)).expect("there");
+        let asked = Asked { resume: Some(Revision::new(Lsn(held), 0, now.identity)), newest: false };
+        let opened = document.open(&asked, &now).expect("no problem");
+        (opened.base.map(|(_, root)| root.to_json().len() - 2), opened.waits_for.is_some())
+    }
+
+    #[test]
+    fn a_revision_between_two_states_is_as_good_as_the_one_before_it() {
+        let mut live = live(1);
+        for (lsn, bytes) in [(10, 1), (20, 2)] {
+            live.commit = Some(Lsn(lsn));
+            emit(&mut live, 0, lsn, bytes);
+        }
+        live.commit = None;
+        let mut identity = Identity::NONE;
+        for document in live.by_key.values_mut() {
+            identity = document.identity(&plan(), &History::default(), &Arc::default());
+        }
+        let standing = |settled| Standing { identity, settled, ..standing(30) };
+        for (held, found) in [(9, None), (10, Some(1)), (19, Some(1)), (20, Some(2)), (30, Some(2)), (31, None)] {
+            assert_eq!(resumed(&mut live, held, standing(true)), (found, false), "{held}");
+        }
+        // Rows are missing since 25: what it is from there on is not known, and nobody is taken back.
+        live.commit = Some(Lsn(25));
+        live.blocked(key(0), Some(Blocked::Missing), true);
+        live.commit = None;
+        assert_eq!(resumed(&mut live, 24, standing(false)), (Some(2), false));
+        assert_eq!(resumed(&mut live, 25, standing(false)), (None, true));
+        emit(&mut live, 0, 28, 3);
+        for (held, found) in [(24, Some(2)), (25, None), (27, None), (28, Some(3)), (30, Some(3))] {
+            assert_eq!(resumed(&mut live, held, standing(true)), (found, false), "{held}");
+        }
+        // The stream breaks off: commits may be missed from here on.
+        live.by_key.values_mut().for_each(Document::begin_anew);
+        assert_eq!(resumed(&mut live, 29, standing(true)), (None, false));
+        emit(&mut live, 0, 40, 4);
+        assert_eq!(resumed(&mut live, 30, standing(true)), (None, false));
+        assert_eq!(resumed(&mut live, 28, standing(true)), (Some(3), false));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::documents::Opened;
+use super::documents::{Asked, Opened};
 use super::handle::{After, Ask, Code, Documents, Health, NodeInfo, Problem, State, Status, Subscription};
 use super::subscription::Follower;
 use crate::data::{Lsn, Upquery, Value};
@@ -25,14 +25,7 @@ const PATIENCE: Duration = Duration::from_millis(30);
 /// What the writer is asked.
 pub(super) enum Command {
     /// Follow a document. `generation` says which plan `bound` belongs to.
-    Open {
-        bound: Bound,
-        generation: u64,
-        resume: Option<Revision>,
-        /// See [`Ask::newest`].
-        newest: bool,
-        reply: oneshot::Sender<Result<Opened, Refused>>,
-    },
+    Open { bound: Bound, generation: u64, asked: Asked, reply: oneshot::Sender<Result<Opened, Refused>> },
     /// Make the stream move, if nobody is doing so already.
     Provoke,
     /// Load a node's file anew.
@@ -45,6 +38,8 @@ pub(super) enum Command {
 pub(super) enum Refused {
     /// The request was bound to an earlier plan: bind it again.
     OldPlan,
+    /// The client holds a state of this very document as of an LSN that the engine has not reached.
+    Ahead(Lsn),
     Problem(Problem),
 }
 
@@ -162,18 +157,28 @@ impl Handle {
     /// What a follower of this document starts from.
     pub(super) async fn open(&self, ask: &Ask) -> Result<Opened, Problem> {
         let resume = ask.resume.as_deref().and_then(|text| Revision::parse(text).ok());
+        let mut asked = Asked { resume, newest: ask.newest };
+        let patience = tokio::time::Instant::now() + AFTER;
         loop {
             let serving = self.shared.serving().ok_or_else(|| self.shared.unavailable())?;
             let bound = bind(&serving, ask).await?;
             let (reply, opened) = oneshot::channel();
-            let (generation, newest) = (serving.generation, ask.newest);
-            let command = Command::Open { bound, generation, resume, newest, reply };
+            let command = Command::Open { bound, generation: serving.generation, asked, reply };
             let gone = || problem(Code::ShuttingDown, "the server is shutting down");
             self.shared.commands.send(command).await.map_err(|_| gone())?;
             match opened.await.map_err(|_| gone())? {
                 Ok(opened) => return Ok(opened),
                 Err(Refused::Problem(problem)) => return Err(problem),
                 Err(Refused::OldPlan) => {}
+                // Another host was faster; nobody is shown an earlier state than the one they hold.
+                Err(Refused::Ahead(lsn)) => match tokio::time::timeout_at(patience, self.pass(lsn)).await {
+                    Ok(passed) => passed?,
+                    Err(_) if self.shared.status.borrow().state == State::Stale => {
+                        return Err(self.shared.unavailable());
+                    }
+                    // The database was set back, or the revision is made up: it names no state that will ever be.
+                    Err(_) => asked.resume = None,
+                },
             }
         }
     }
@@ -188,6 +193,11 @@ impl Handle {
             After::Lsn(lsn) => lsn,
             After::Xid(xid) => committed_before(&*serving.source, xid).await?,
         };
+        self.pass(lsn).await
+    }
+
+    /// Waits until everything up to this position is included.
+    async fn pass(&self, lsn: Lsn) -> Result<(), Problem> {
         let mut position = self.shared.position.subscribe();
         let mut patience = PATIENCE;
         while *position.borrow_and_update() < lsn {

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::documents::{Document, News, Opened, Origin, name};
+use super::documents::{Asked, Document, News, Opened, Standing, name};
 use super::handle::{Code, State};
 use super::live::Live;
 use super::nodes::Nodes;
@@ -22,8 +22,7 @@ use crate::dataflow::guest::GuestCall;
 use crate::dataflow::plan::Plan;
 use crate::dataflow::{Blocked, Effects, Engine};
 use crate::query::{Bound, Compiled, Routes};
-use crate::revision::Revision;
-use crate::source::{Source, SourceEvent, SourceEvents, Started};
+use crate::source::{History, Source, SourceEvent, SourceEvents, Started};
 use crate::wasm::NodeEvent;
 
 /// How often what time alone decides is looked at.
@@ -53,7 +52,7 @@ pub(super) struct Writer {
     pub(super) generation: u64,
     /// `None` until the stream begins.
     pub(super) engine: Option<Engine>,
-    origin: Origin,
+    origin: History,
     pub(super) live: Live,
     /// Number of documents ever opened, from a number that no other run began with.
     instances: u64,
@@ -103,7 +102,7 @@ impl Writer {
             routes: Arc::new(compiled.routes),
             generation: 0,
             engine: None,
-            origin: Origin::default(),
+            origin: History::default(),
             live: Live::default(),
             instances: u64::from_le_bytes(random()),
             transaction: None,
@@ -200,7 +199,9 @@ impl Writer {
             }
             SourceEvent::Commit { end } => {
                 if let Some(transaction) = self.transaction.take() {
+                    self.live.commit = Some(end);
                     self.step(|engine| transaction.commit(end, engine));
+                    self.live.commit = None;
                 }
             }
             SourceEvent::Position(position) => self.step(|engine| engine.advance(position)),
@@ -239,11 +240,10 @@ impl Writer {
         self.transaction = None;
         // With the tasks go answers that nobody has taken yet.
         self.upqueries = JoinSet::new();
-        tracing::info!("streaming from {} on", started.position);
-        self.origin = Origin { system: started.system, timeline: started.timeline };
-        for document in self.live.by_key.values_mut() {
-            document.forget_identity();
-        }
+        let (history, position) = (&started.history, started.position);
+        tracing::info!("streaming from {position} on, timeline {} since {}", history.timeline, history.timeline_start);
+        self.origin = started.history;
+        self.live.by_key.values_mut().for_each(Document::begin_anew);
         let effects = match &mut self.engine {
             Some(engine) => engine.reset(started.snapshot, started.position),
             None => {
@@ -278,12 +278,8 @@ impl Writer {
         }
         for (key, reason) in effects.blocked {
             // A node that was never loaded yet may come any moment.
-            if reason == Some(Blocked::Held) && !self.nodes.are_known() {
-                continue;
-            }
-            if let Some(document) = self.live.by_key.get(&key) {
-                document.blocked(reason);
-            }
+            let tell = reason != Some(Blocked::Held) || self.nodes.are_known();
+            self.live.blocked(key, reason, tell);
         }
         for upquery in effects.upqueries {
             let delay = if effects.again { AGAIN } else { Duration::ZERO };
@@ -329,9 +325,9 @@ impl Writer {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Open { bound, generation, resume, newest, reply } => {
+            Command::Open { bound, generation, asked, reply } => {
                 // Whoever asked may have gone.
-                let _ = reply.send(self.open(bound, generation, resume, newest));
+                let _ = reply.send(self.open(bound, generation, &asked));
             }
             Command::Provoke => self.provoke(),
             Command::Reload { node } => self.nodes.reload(node),
@@ -342,13 +338,7 @@ impl Writer {
         }
     }
 
-    fn open(
-        &mut self,
-        bound: Bound,
-        generation: u64,
-        resume: Option<Revision>,
-        newest: bool,
-    ) -> Result<Opened, Refused> {
+    fn open(&mut self, bound: Bound, generation: u64, asked: &Asked) -> Result<Opened, Refused> {
         if generation != self.generation {
             return Err(Refused::OldPlan);
         }
@@ -364,7 +354,7 @@ impl Writer {
                 let (key, effects) = engine.open(bound.document, &bound.params);
                 self.instances = self.instances.wrapping_add(1);
                 let definition = definition(&self.plan, bound.document).into();
-                self.live.insert(key, Document::new(name, bound.params, definition, self.instances));
+                self.live.insert(key, Document::new(&self.plan, name, bound.params, definition, self.instances));
                 self.perform(effects);
                 key
             }
@@ -374,12 +364,17 @@ impl Writer {
         let blocked = engine.blocked(key).filter(|reason| *reason != Blocked::Held || self.nodes.are_known());
         let (settled, position) = (engine.is_settled(key), engine.position());
         let document = self.live.by_key.get_mut(&key).ok_or_else(gone)?;
+        let identity = document.identity(&self.plan, &self.origin, engine.versions());
+        if let Some(lsn) = asked.resume.filter(|held| held.identity() == identity).map(|held| held.lsn())
+            && lsn > position
+        {
+            return Err(Refused::Ahead(lsn));
+        }
         let away = self.shared.status.borrow().state == State::Stale;
         if away && !document.has_state() {
             return Err(Refused::Problem(self.shared.unavailable()));
         }
-        let waits_for = (newest && !settled).then_some(position);
-        document.open(resume, waits_for, blocked).map_err(Refused::Problem)
+        document.open(asked, &Standing { identity, position, settled, blocked }).map_err(Refused::Problem)
     }
 
     /// If there are as many documents as there may be, those that nobody follows make room.

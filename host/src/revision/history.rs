@@ -5,10 +5,11 @@
 //! so each rule below is about when "unchanged" is certain:
 //!
 //! - A revision that is in the history *is* its state.
-//! - One between two states of the history (from another host, or an earlier run) is as good as the earlier one
-//!   if all three are of the same identity, and if the document was not touched from there up to it. It is not enough that no state
-//!   was emitted in between: a document that waits for a node, and one whose source lost its place, goes from one state to
+//! - One between two states of the history, or after the last (from another host, or an earlier run), is as good as the one
+//!   before it if all are of the same identity, and if the document was not touched from there up to it. It is not enough that no
+//!   state was emitted in between: a document that waits for rows, and one whose source lost its place, goes from one state to
 //!   a later one and leaves those between out. So every entry says by which commit its document was touched first.
+//! - One that lies ahead of all this server knows is of no state here; waiting for the server to get there is the caller's part.
 //! - A sequence other than 0 means that something else than a commit made the state. Only whoever gave it out knows which.
 
 use std::collections::VecDeque;
@@ -42,8 +43,9 @@ pub trait History {
     /// The newest state.
     fn newest(&self) -> Option<(Revision, &Value)>;
 
-    /// The document as of `revision`, if that is certain.
-    fn find(&self, revision: &Revision) -> Option<&Value>;
+    /// The document as of `revision`, if that is certain. `untouched` is the LSN before which no commit has touched the
+    /// document since its newest state; 0 if that is not known.
+    fn find(&self, revision: &Revision, untouched: Lsn) -> Option<&Value>;
 }
 
 /// The last states, in memory, bounded in number and bytes.
@@ -141,25 +143,31 @@ impl History for Recent {
         self.entries.back().map(|entry| (entry.revision, &entry.root))
     }
 
-    fn find(&self, revision: &Revision) -> Option<&Value> {
+    fn find(&self, revision: &Revision, untouched: Lsn) -> Option<&Value> {
         // The newest is asked for most often, by clients that come back at once.
         let exact = self.entries.iter().rev().find(|entry| entry.revision == *revision);
+        let after = || {
+            let newest = self.entries.back()?;
+            covers(newest, untouched, revision).then_some(newest)
+        };
         let between = || {
             let mut pairs = self.entries.iter().zip(self.entries.iter().skip(1));
-            pairs.find(|(before, after)| covers(before, after, revision)).map(|(before, _)| before)
+            // On another timeline the one after says nothing of the commits that only the old one had.
+            let in_one = |after: &Entry| after.revision.identity() == revision.identity();
+            pairs
+                .find(|(before, after)| in_one(after) && covers(before, after.touched, revision))
+                .map(|(before, _)| before)
         };
-        exact.or_else(between).map(|entry| &entry.root)
+        exact.or_else(after).or_else(between).map(|entry| &entry.root)
     }
 }
 
-/// Whether the document as of `revision` is certainly that of `before`, the next known state being `after`.
-///
-/// All three are of one identity: on another timeline `after` says nothing of the commits that only the old one had.
-fn covers(before: &Entry, after: &Entry, revision: &Revision) -> bool {
-    [before, after].iter().all(|entry| entry.revision.identity() == revision.identity())
+/// Whether the document as of `revision` is certainly that of `before`, which is right up to the commit that ends at `touched`.
+fn covers(before: &Entry, touched: Lsn, revision: &Revision) -> bool {
+    before.revision.identity() == revision.identity()
         && revision.sequence() == 0
         && before.revision.lsn() < revision.lsn()
-        && revision.lsn() < after.touched
+        && revision.lsn() < touched
 }
 
 #[cfg(test)]
@@ -189,7 +197,11 @@ mod tests {
     }
 
     fn found(history: &Recent, at: &str) -> Option<i64> {
-        match history.find(&revision(at)) {
+        found_before(history, at, Lsn(0))
+    }
+
+    fn found_before(history: &Recent, at: &str, untouched: Lsn) -> Option<i64> {
+        match history.find(&revision(at), untouched) {
             Some(Value::Int(root)) => Some(*root),
             None => None,
             other => panic!("{other:?}"),
@@ -234,10 +246,15 @@ mod tests {
             ("2:0/45", Some(6)),
             ("2:0/15", None),
             ("2:0/40", None),
-            ("2:0/51", None),
+            ("2:0/51", Some(7)),
+            ("2:0/54", Some(7)),
+            ("2:0/54#1", None),
+            ("2:0/55", None),
+            ("2:0/60", None),
+            ("1:0/51", None),
             ("3:0/20", None),
         ] {
-            assert_eq!(found(&history, at), root, "{at}");
+            assert_eq!(found_before(&history, at, Lsn(0x55)), root, "{at}");
         }
         assert_eq!(history.newest().map(|(at, _)| at), Some(revision("2:0/50")));
     }
@@ -269,7 +286,8 @@ mod tests {
         assert_eq!(fill(Recent::bounded(10, 1000), 1).len(), 10);
         let mut history = fill(Recent::bounded(100, 1000), 300);
         assert_eq!((history.len(), history.cost()), (4, 900), "three older ones");
-        assert!(history.find(&at(996)).is_some() && history.find(&at(995)).is_none());
+        let found = |lsn| history.find(&at(lsn), Lsn(0)).is_some();
+        assert!(found(996) && !found(995));
         history.forget_before(998);
         assert_eq!((history.len(), history.cost()), (3, 600), "997 was the newest until 998");
         history.shrink(599);
@@ -312,7 +330,9 @@ mod tests {
             }
             for at in 0..=lsn + 2 {
                 let right = truth.range(..=at).next_back().unwrap().1;
-                if let Some(found) = history.find(&Revision::new(Lsn(at), 0, Identity::NONE)) {
+                // The document is known up to the last commit, or to the first that was not shown.
+                let untouched = Lsn(touched.unwrap_or(lsn + 1));
+                if let Some(found) = history.find(&Revision::new(Lsn(at), 0, Identity::NONE), untouched) {
                     prop_assert_eq!(found, &Value::Int(*right));
                 }
             }

@@ -45,7 +45,7 @@ use session::Pool;
 use stream::{Shared, Stream};
 
 pub use error::{DefiniteError, SourceError};
-pub use event::{SourceEvent, SourceEvents, SourceSender, Started, channel};
+pub use event::{History, SourceEvent, SourceEvents, SourceSender, Started, channel};
 pub use owed::Owed;
 pub use question::XidStatus;
 pub use tls::install_provider;

@@ -16,6 +16,7 @@ pub mod handle;
 mod live;
 mod nodes;
 mod open;
+mod questions;
 mod replan;
 mod setup;
 mod subscription;

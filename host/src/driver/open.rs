@@ -8,13 +8,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::documents::{Asked, Opened};
 use super::handle::{After, Ask, Code, Documents, Health, NodeInfo, Problem, State, Status, Subscription};
+use super::questions::Questions;
 use super::subscription::Follower;
-use crate::data::{Lsn, Upquery, Value};
+use crate::data::Lsn;
 use crate::diff::DiffMemo;
 use crate::query::syntax::{Query, TableRule};
-use crate::query::{Binding, Bound, Pending, RequestError, Routes};
+use crate::query::{Binding, Bound, RequestError, Routes};
 use crate::revision::Revision;
-use crate::source::{Source, XidStatus, decode};
+use crate::source::Source;
 
 /// How long `after` waits.
 pub(super) const AFTER: Duration = Duration::from_secs(10);
@@ -62,6 +63,7 @@ pub(super) struct Shared {
     pub health: watch::Sender<Vec<String>>,
     pub nodes: watch::Sender<Vec<NodeInfo>>,
     pub memo: DiffMemo,
+    pub questions: Questions,
     pub document_bytes: usize,
 }
 
@@ -86,6 +88,7 @@ impl Shared {
             health: watch::Sender::new(vec!["the stream from the database has not begun".into()]),
             nodes: watch::Sender::new(nodes.map(info).collect()),
             memo: DiffMemo::new(),
+            questions: Questions::default(),
             document_bytes,
         }
     }
@@ -161,7 +164,10 @@ impl Handle {
         let patience = tokio::time::Instant::now() + AFTER;
         loop {
             let serving = self.shared.serving().ok_or_else(|| self.shared.unavailable())?;
-            let bound = bind(&serving, ask).await?;
+            let bound = match serving.routes.bind(&ask.path, &ask.query, &ask.claims).map_err(request_problem)? {
+                Binding::Done(bound) => bound,
+                Binding::Ask(pending) => self.shared.questions.read(&*serving.source, pending).await?,
+            };
             let (reply, opened) = oneshot::channel();
             let command = Command::Open { bound, generation: serving.generation, asked, reply };
             let gone = || problem(Code::ShuttingDown, "the server is shutting down");
@@ -191,7 +197,7 @@ impl Handle {
         let serving = self.shared.serving().ok_or_else(|| self.shared.unavailable())?;
         let lsn = match after {
             After::Lsn(lsn) => lsn,
-            After::Xid(xid) => committed_before(&*serving.source, xid).await?,
+            After::Xid(xid) => self.shared.questions.committed_before(&*serving.source, xid).await?,
         };
         self.pass(lsn).await
     }
@@ -216,51 +222,7 @@ impl Handle {
     }
 }
 
-/// A position at or after the commit of this transaction, once it has committed.
-async fn committed_before(source: &dyn Source, xid: u64) -> Result<Lsn, Problem> {
-    let bad = |message: &str| problem(Code::BadRequest, message);
-    let away = || problem(Code::DatabaseUnreachable, "the database is out of reach");
-    loop {
-        match source.xid_status(xid).await.map_err(|_| away())? {
-            // An upquery that asks nothing tells how far the log reaches now.
-            XidStatus::Committed => {
-                let answer = source.ask(Upquery { id: 0, asks: Vec::new() }).await;
-                return answer.map(|answer| answer.insert).map_err(|_| away());
-            }
-            XidStatus::InProgress => tokio::time::sleep(PATIENCE).await,
-            XidStatus::Aborted => return Err(bad("the transaction of `after` was rolled back")),
-            XidStatus::Unknown => return Err(bad("the transaction of `after` is too old, or was never begun")),
-        }
-    }
-}
-
-async fn bind(serving: &Serving, ask: &Ask) -> Result<Bound, Problem> {
-    match serving.routes.bind(&ask.path, &ask.query, &ask.claims).map_err(request_problem)? {
-        Binding::Done(bound) => Ok(bound),
-        Binding::Ask(pending) => read_by_postgres(serving, pending).await,
-    }
-}
-
-/// Has Postgres read the texts that only it can read.
-async fn read_by_postgres(serving: &Serving, pending: Pending) -> Result<Bound, Problem> {
-    let away = |_| problem(Code::DatabaseUnreachable, "the database is out of reach");
-    let mut values: Vec<Value> = Vec::new();
-    for question in pending.questions() {
-        let refused = || request_problem(question.refused());
-        let read = serving.source.canonical(question.ty.sql.clone(), question.text.clone()).await.map_err(away)?;
-        let text = read.map_err(|reason| {
-            match &question.query {
-                Some(query) => tracing::error!("query \"{query}\": Postgres refuses {}: {reason}", question.label),
-                None => tracing::debug!("parameter {} is refused by Postgres: {reason}", question.label),
-            }
-            refused()
-        })?;
-        values.push(decode::decode(&question.ty.decode, &text).map_err(|_| refused())?);
-    }
-    pending.finish(values).map_err(request_problem)
-}
-
-fn request_problem(error: RequestError) -> Problem {
+pub(super) fn request_problem(error: RequestError) -> Problem {
     let code = match &error {
         RequestError::UnknownRoute => Code::UnknownRoute,
         RequestError::Broken(_) => Code::QueryBroken,

@@ -122,8 +122,10 @@ impl SourceConfig {
 /// is gone.
 pub struct PostgresSource {
     upqueries: Arc<Pool>,
-    /// For everything but upqueries, so that it never waits for them.
+    /// For everything but upqueries and what clients ask, so that it never waits for them.
     control: Arc<Pool>,
+    /// For what clients ask.
+    questions: Arc<Pool>,
     shared: Arc<Shared>,
     applied: watch::Sender<Lsn>,
     tables: watch::Sender<Arc<Vec<Table>>>,
@@ -181,7 +183,8 @@ impl PostgresSource {
         let (sender, events) = channel(QUEUE_EVENTS, QUEUE_BYTES);
         let source = PostgresSource {
             upqueries: Pool::new(address.clone(), config.connections),
-            control: Pool::new(address, 2),
+            control: Pool::new(address.clone(), 2),
+            questions: Pool::new(address, 2),
             shared: Arc::default(),
             applied,
             tables,
@@ -252,12 +255,12 @@ impl Source for PostgresSource {
     }
 
     fn xid_status(&self, xid: u64) -> BoxFuture<'static, Result<XidStatus, SourceError>> {
-        let pool = self.control.clone();
+        let pool = self.questions.clone();
         Box::pin(async move { question::xid_status(&pool, xid).await })
     }
 
     fn canonical(&self, ty: Arc<str>, text: String) -> BoxFuture<'static, Result<Result<String, String>, SourceError>> {
-        let pool = self.control.clone();
+        let pool = self.questions.clone();
         Box::pin(async move { question::canonical(&pool, &ty, &text).await })
     }
 }

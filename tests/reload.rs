@@ -109,15 +109,20 @@ async fn a_bad_edit_leaves_the_old_running_and_says_why() -> Result<()> {
     let mut held = Document::default();
     held.apply(&client.patch().await?)?;
     assert!(scripted.node().await?["error"].is_null());
-    for bad in [
+    for (bad, failures) in [
         "export function transform(place) { return place.rating * ; }",
         "",
         "export const x = 1;",
         "throw new Error('no')",
-    ] {
+    ]
+    .into_iter()
+    .zip(1..)
+    {
         fs::write(scripted.file(), bad)?;
-        let node = scripted.node_until(|node| !node["error"].is_null()).await?;
-        assert!(!node["error"].to_string().is_empty());
+        scripted.node_until(|node| !node["error"].is_null()).await?;
+        let log = scripted.server.running.log();
+        let told = log.lines().filter(|line| line.contains("cannot be loaded")).count();
+        assert_eq!(told, failures, "one line for each: {log}");
         scripted.sql.batch_execute("update places set rating = rating + 1 where id = 10").await?;
         held.apply(&client.patch().await?)?;
         assert!(scores(&held.value, |rating| rating * 10), "{}", held.value);

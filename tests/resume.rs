@@ -219,3 +219,38 @@ async fn a_revision_ahead_of_the_server_is_waited_for() -> Result<()> {
     assert_eq!(unreached["patch"][0]["value"]["name"], "Bobby");
     Ok(())
 }
+
+#[tokio::test]
+async fn streams_follow_the_routes_of_an_edited_configuration() -> Result<()> {
+    let mut before = queries();
+    for name in ["gone", "moved"] {
+        before[name] = json!({ "route": format!("/{name}/{{id}}"), "from": "users", "get": { "id": "$id" } });
+    }
+    let world = World::with(before.clone()).await?;
+    let address = &world.server.address;
+    let mut gone = Client::web_socket(address, "/gone/1").await?;
+    let mut moved = Client::web_socket(address, "/moved/1").await?;
+    let mut bounded = Client::web_socket(address, "/places?least=0").await?;
+    let mut same = Client::web_socket(address, "/users/2").await?;
+    let mut held = Document::default();
+    held.apply(&same.patch().await?)?;
+    for client in [&mut gone, &mut moved, &mut bounded] {
+        client.patch().await?;
+    }
+    let mut after = before;
+    after.as_object_mut().expect("queries").remove("gone");
+    after["moved"]["route"] = json!("/elsewhere/{id}");
+    after["places"]["params"]["most"]["default"] = json!(1);
+    world.server.rewrite(&config(&world.database.url, after))?;
+    for client in [&mut gone, &mut moved] {
+        let (error, code) = client.refusal().await?;
+        assert_eq!((error["code"].as_str(), code), (Some("unknown_route"), Some(4404)));
+    }
+    // Another default is another document.
+    let anew = bounded.patch().await?;
+    assert_eq!((&anew["from"], anew["patch"][0]["value"].as_array().map(Vec::len)), (&Value::Null, Some(1)));
+    world.run("update users set name = 'Bobby' where id = 2").await?;
+    assert_eq!(same.patch().await?["from"], json!(held.revision), "an unchanged stream goes on");
+    assert_eq!(world.server.get("/elsewhere/1").await?.json()?["name"], "Ada");
+    Ok(())
+}

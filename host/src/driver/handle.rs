@@ -198,6 +198,8 @@ pub enum After {
 pub struct Health {
     /// Empty: ready. Otherwise what is missing, one sentence each.
     pub reasons: Vec<String>,
+    /// Queries that are not served, and why, one line for each mistake: for the operator. The others are served.
+    pub broken: Vec<String>,
 }
 
 /// A node of the configuration and the state it is in.

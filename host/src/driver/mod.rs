@@ -94,7 +94,7 @@ const AGE: std::time::Duration = std::time::Duration::from_secs(1);
 /// Starts the engine. The task ends with `stop`, or with what keeps it from going on.
 pub fn start(options: Options, stop: CancellationToken) -> (Handle, JoinHandle<Result<(), DriverError>>) {
     let (commands, receiver) = mpsc::channel(COMMANDS);
-    let shared = Arc::new(open::Shared::new(commands, options.document_bytes, options.nodes.iter().map(|n| &*n.name)));
+    let shared = Arc::new(open::Shared::new(commands, &options));
     let handle = Handle::new(shared.clone());
     let task = tokio::spawn(async move {
         let _tended = AbortOnDropHandle::new(tokio::spawn(tend(shared.clone())));

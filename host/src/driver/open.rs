@@ -6,12 +6,14 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::Options;
 use super::documents::{Asked, Opened};
 use super::handle::{After, Ask, Code, Documents, Health, NodeInfo, Problem, State, Status, Subscription};
 use super::questions::Questions;
 use super::subscription::Follower;
 use crate::data::Lsn;
 use crate::diff::DiffMemo;
+use crate::query::problem::Problems;
 use crate::query::syntax::{Query, TableRule};
 use crate::query::{Binding, Bound, RequestError, Routes};
 use crate::revision::Revision;
@@ -61,6 +63,10 @@ pub(super) struct Shared {
     pub position: watch::Sender<Lsn>,
     /// What keeps the server from being ready.
     pub health: watch::Sender<Vec<String>>,
+    /// What is wrong with queries that are not served.
+    broken: watch::Sender<Vec<String>>,
+    /// The routes that the configuration has, for as long as nothing is served.
+    declared: Routes,
     pub nodes: watch::Sender<Vec<NodeInfo>>,
     pub memo: DiffMemo,
     pub questions: Questions,
@@ -68,11 +74,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new<'a>(
-        commands: mpsc::Sender<Command>,
-        document_bytes: usize,
-        nodes: impl Iterator<Item = &'a str>,
-    ) -> Self {
+    pub(super) fn new(commands: mpsc::Sender<Command>, options: &Options) -> Self {
         let info = |name: &str| NodeInfo {
             name: name.into(),
             kind: String::new(),
@@ -86,10 +88,12 @@ impl Shared {
             status: watch::Sender::new(starting),
             position: watch::Sender::new(Lsn(0)),
             health: watch::Sender::new(vec!["the stream from the database has not begun".into()]),
-            nodes: watch::Sender::new(nodes.map(info).collect()),
+            broken: watch::Sender::default(),
+            declared: Routes::declared(&options.queries),
+            nodes: watch::Sender::new(options.nodes.iter().map(|node| info(&node.name)).collect()),
             memo: DiffMemo::new(),
             questions: Questions::default(),
-            document_bytes,
+            document_bytes: options.document_bytes,
         }
     }
 
@@ -111,8 +115,21 @@ impl Shared {
         self.health.send_replace(reasons);
     }
 
-    fn serving(&self) -> Option<Serving> {
-        self.serving.read().expect("nothing panics under it").clone()
+    /// Notes which queries are not served, and why.
+    pub(super) fn set_broken(&self, problems: &Problems, file: &str) {
+        self.broken.send_replace(problems.0.iter().map(|problem| problem.in_file(file)).collect());
+    }
+
+    fn serving(&self) -> Result<Serving, Problem> {
+        self.serving.read().expect("nothing panics under it").clone().ok_or_else(|| self.unavailable())
+    }
+
+    /// What requests for this path are bound to; while there is nothing yet, whether there will be.
+    fn serving_at(&self, ask: &Ask) -> Result<Serving, Problem> {
+        self.serving().map_err(|away| match self.declared.bind(&ask.path, &ask.query, &ask.claims) {
+            Err(error @ RequestError::UnknownRoute) => request_problem(error),
+            _ => away,
+        })
     }
 
     /// Why nothing can be served.
@@ -163,7 +180,7 @@ impl Handle {
         let mut asked = Asked { resume, newest: ask.newest };
         let patience = tokio::time::Instant::now() + AFTER;
         loop {
-            let serving = self.shared.serving().ok_or_else(|| self.shared.unavailable())?;
+            let serving = self.shared.serving_at(ask)?;
             let bound = match serving.routes.bind(&ask.path, &ask.query, &ask.claims).map_err(request_problem)? {
                 Binding::Done(bound) => bound,
                 Binding::Ask(pending) => self.shared.questions.read(&*serving.source, pending).await?,
@@ -194,7 +211,7 @@ impl Handle {
     }
 
     async fn reach(&self, after: After) -> Result<(), Problem> {
-        let serving = self.shared.serving().ok_or_else(|| self.shared.unavailable())?;
+        let serving = self.shared.serving()?;
         let lsn = match after {
             After::Lsn(lsn) => lsn,
             After::Xid(xid) => self.shared.questions.committed_before(&*serving.source, xid).await?,
@@ -248,7 +265,7 @@ impl Documents for Handle {
     }
 
     fn health(&self) -> Health {
-        Health { reasons: self.shared.health.borrow().clone() }
+        Health { reasons: self.shared.health.borrow().clone(), broken: self.shared.broken.borrow().clone() }
     }
 
     fn position(&self) -> Lsn {

@@ -56,6 +56,8 @@ pub(super) struct Writer {
     pub(super) live: Live,
     /// Number of documents ever opened, from a number that no other run began with.
     instances: u64,
+    /// Why there is no stream, as the log has it.
+    lost: Option<String>,
     /// The transaction being received.
     transaction: Option<Transaction>,
     pub(super) upqueries: JoinSet<(u64, Result<Answer, UpqueryError>)>,
@@ -105,6 +107,7 @@ impl Writer {
             origin: History::default(),
             live: Live::default(),
             instances: u64::from_le_bytes(random()),
+            lost: None,
             transaction: None,
             upqueries: JoinSet::new(),
             guests: JoinSet::new(),
@@ -215,7 +218,11 @@ impl Writer {
                 }
             }
             SourceEvent::Lost { reason } => {
-                tracing::warn!("the stream broke off: {reason}");
+                // Each attempt to come back says so again.
+                if self.lost.as_ref() != Some(&reason) {
+                    tracing::warn!("the stream broke off: {reason}");
+                    self.lost = Some(reason);
+                }
                 self.transaction = None;
                 let reasons = vec!["the stream from the database broke off: the log says why".into()];
                 self.shared.set_status(Some(Code::DatabaseUnreachable), reasons);
@@ -237,7 +244,7 @@ impl Writer {
             None if *started.tables != self.plan.tables => return,
             None => {}
         }
-        self.transaction = None;
+        (self.transaction, self.lost) = (None, None);
         // With the tasks go answers that nobody has taken yet.
         self.upqueries = JoinSet::new();
         let (history, position) = (&started.history, started.position);
@@ -353,7 +360,7 @@ impl Writer {
                 let Some(engine) = &mut self.engine else { return Err(Refused::Problem(self.shared.unavailable())) };
                 let (key, effects) = engine.open(bound.document, &bound.params);
                 self.instances = self.instances.wrapping_add(1);
-                let definition = definition(&self.plan, bound.document).into();
+                let definition = definition(&self.plan, &self.routes, bound.document).into();
                 self.live.insert(key, Document::new(&self.plan, name, bound.params, definition, self.instances));
                 self.perform(effects);
                 key

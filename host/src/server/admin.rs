@@ -31,12 +31,15 @@ pub fn nodes_json(nodes: &[NodeInfo]) -> String {
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let reasons = match shared.ending.is_cancelled() {
-        true => vec!["the server is shutting down".to_owned()],
-        false => shared.documents.health().reasons,
-    };
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer::json(status, json!({ "ready": reasons.is_empty(), "reasons": reasons }).to_string())
+    let mut health = shared.documents.health();
+    if shared.ending.is_cancelled() {
+        health.reasons = vec!["the server is shutting down".to_owned()];
+    }
+    let ready = health.reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    // A broken query keeps nobody from being served but those who ask for it.
+    let reasons = [health.reasons, health.broken].concat();
+    answer::json(status, json!({ "ready": ready, "reasons": reasons }).to_string())
 }
 
 async fn metrics() -> Response {

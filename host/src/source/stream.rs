@@ -122,12 +122,12 @@ impl Stream {
             };
             match error {
                 SourceError::Definite(error) if full == 0 || full > FULL_TRIES => {
-                    tracing::error!(%error, "the source failed");
+                    tracing::debug!(%error, "the source failed");
                     self.events.send(SourceEvent::Failed(error), 0).await;
                     return;
                 }
                 error => {
-                    tracing::warn!(%error, "the stream broke off");
+                    tracing::debug!(%error, "the attempt ended");
                     if !self.events.send(SourceEvent::Lost { reason: error.to_string() }, 0).await {
                         return;
                     }

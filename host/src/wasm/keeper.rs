@@ -112,12 +112,12 @@ impl Keeper {
             Ok(program) => {
                 let (version, kind) = (program.version(), program.kind());
                 self.shared.versions[self.index].put(Arc::new(program));
-                tracing::info!(node = name, "loaded the {kind}, version {:016x}", version.0);
+                tracing::debug!(node = name, "loaded the {kind}, version {:016x}", version.0);
                 NodeEvent::Loaded { node, version, kind }
             }
             Err(error) => {
                 let reason = chain(&error);
-                tracing::warn!(node = name, "not loaded, what was loaded before stays: {reason}");
+                tracing::debug!(node = name, "not loaded: {reason}");
                 NodeEvent::Failed { node, reason }
             }
         })

@@ -116,7 +116,7 @@ impl Documents for Fake {
     }
 
     fn health(&self) -> Health {
-        Health { reasons: self.reasons.lock().expect("a lock").clone() }
+        Health { reasons: self.reasons.lock().expect("a lock").clone(), broken: vec!["q is broken".into()] }
     }
 
     fn position(&self) -> Lsn {

@@ -148,10 +148,14 @@ async fn limits() {
 async fn the_operators_port() {
     let server = start().await;
     assert_eq!(get(server.admin, "/healthz", &[]).await.status, 200);
-    assert_eq!(get(server.admin, "/readyz", &[]).await.status, 200);
+    let ready = get(server.admin, "/readyz", &[]).await;
+    assert_eq!((ready.status, &*ready.body), (200, r#"{"ready":true,"reasons":["q is broken"]}"#), "others are served");
     server.fake.reasons.lock().expect("a lock").push("the database is unreachable".into());
     let answer = get(server.admin, "/readyz", &[]).await;
-    assert_eq!((answer.status, &*answer.body), (503, r#"{"ready":false,"reasons":["the database is unreachable"]}"#));
+    assert_eq!(
+        (answer.status, &*answer.body),
+        (503, r#"{"ready":false,"reasons":["the database is unreachable","q is broken"]}"#)
+    );
     assert_eq!(
         get(server.admin, "/nodes", &[]).await.body,
         r#"[{"name":"a","kind":"map","version":"1f","error":"oh"}]"#

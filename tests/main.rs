@@ -4,6 +4,7 @@
 //! of its own.
 
 mod auth_boundary;
+mod busy;
 mod conditions;
 mod demo;
 mod histories;

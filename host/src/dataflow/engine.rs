@@ -15,6 +15,7 @@ use super::plan::{DocumentId, NodeId, Plan, Shape, Step};
 use super::propagate::Heights;
 use super::stitch::{Fresh, OpenStage};
 use super::tables::{ElementCellId, Fill, GroupId, ListCellId, Tables, Touched};
+use super::whole_read::WholeRead;
 use crate::data::{Commit, Key, KeyBuilder, Lsn, RowId, Snapshot, TableId, Upquery, Value, Xid};
 
 /// What a step asks of the world.
@@ -32,6 +33,8 @@ pub struct Effects {
     pub unchanged: Vec<DocumentKey>,
     /// Documents that have no newer state, and why; `None`: the reason is gone.
     pub blocked: Vec<(DocumentKey, Option<Blocked>)>,
+    /// The snapshot kept by a [whole read](Engine::read_whole) is not needed any more.
+    pub release_snapshot: bool,
     /// An answer waits for a position that the stream may be long in passing: write something.
     pub provoke: bool,
     /// A table whose known rows contradict what the database says: see [`Engine::table_changed`].
@@ -47,6 +50,7 @@ impl Effects {
         self.emissions.extend(later.emissions);
         self.unchanged.extend(later.unchanged);
         self.blocked.extend(later.blocked);
+        self.release_snapshot |= later.release_snapshot;
         self.provoke |= later.provoke;
         self.contradiction = later.contradiction.or(self.contradiction.take());
     }
@@ -74,6 +78,16 @@ pub struct Size {
     pub stages: usize,
 }
 
+/// What the engine keeps to.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most elements a list may have.
+    pub list_elements: usize,
+    /// So many upqueries under way at once: what is wanted meanwhile is asked together, as soon as one is answered. (Those
+    /// that are asked again may come on top.)
+    pub upqueries: usize,
+}
+
 /// What led to a step, as far as a waiting document is concerned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
@@ -99,10 +113,12 @@ pub struct Engine {
     pub(super) document_index: FxHashMap<(DocumentId, Key), DocumentKey>,
     pub(super) log: Log,
     pub(super) stages: BTreeMap<u64, OpenStage>,
+    /// Stages with an answer, by the position they wait for; some may be gone.
+    pub(super) answered: BTreeSet<(Lsn, u64)>,
     pub(super) next_stage: u64,
+    pub(super) whole_read: Option<WholeRead>,
     pub(super) position: Lsn,
-    /// The most elements a list may have.
-    pub(super) list_limit: usize,
+    pub(super) limits: Limits,
     /// Cells to refresh, by height.
     pub(super) dirty: BTreeSet<(u16, Dirty)>,
     /// Groups to be asked for when the step ends.
@@ -153,12 +169,12 @@ const REMEMBERED: usize = 100_000;
 impl Engine {
     /// An engine at the start of a stream: `origin` is the slot's snapshot, `position` where it begins. `memo_key` keys
     /// the hashes of guests' inputs.
-    pub fn new(plan: Arc<Plan>, origin: Snapshot, position: Lsn, list_limit: usize, memo_key: [u8; 16]) -> Self {
+    pub fn new(plan: Arc<Plan>, origin: Snapshot, position: Lsn, limits: Limits, memo_key: [u8; 16]) -> Self {
         let memo = Memo::new(memo_key);
-        Engine { memo, ..Engine::with_log(plan, Log::new(origin, LOG_KEEPS), position, list_limit) }
+        Engine { memo, ..Engine::with_log(plan, Log::new(origin, LOG_KEEPS), position, limits) }
     }
 
-    fn with_log(plan: Arc<Plan>, log: Log, position: Lsn, list_limit: usize) -> Self {
+    fn with_log(plan: Arc<Plan>, log: Log, position: Lsn, limits: Limits) -> Self {
         Engine {
             shapes: Shapes::new(&plan),
             heights: Heights::new(&plan),
@@ -173,9 +189,11 @@ impl Engine {
             document_index: FxHashMap::default(),
             log,
             stages: BTreeMap::new(),
+            answered: BTreeSet::new(),
             next_stage: 0,
+            whole_read: None,
             position,
-            list_limit,
+            limits,
             dirty: BTreeSet::new(),
             wanted: Vec::new(),
             fresh: Fresh::default(),
@@ -193,7 +211,7 @@ impl Engine {
     pub fn replanned(self, plan: Arc<Plan>) -> Engine {
         assert_eq!(plan.tables, self.plan.tables, "table ids in the log mean the same");
         let (log, memo, next_stage) = (self.log, self.memo, self.next_stage);
-        Engine { memo, next_stage, ..Engine::with_log(plan, log, self.position, self.list_limit) }
+        Engine { memo, next_stage, ..Engine::with_log(plan, log, self.position, self.limits) }
     }
 
     /// The position whose prefix of commits the cells show.
@@ -285,6 +303,7 @@ impl Engine {
     /// nothing of it is shown before all of it is.
     pub fn commit_unkept(&mut self, xid: Xid, end: Lsn, tables: impl IntoIterator<Item = TableId>) -> Effects {
         self.log.miss(xid);
+        self.drop_whole_read();
         self.position = self.position.max(end);
         tables.into_iter().for_each(|table| self.forget_table(table));
         self.merge_due();
@@ -339,6 +358,7 @@ impl Engine {
 
     /// What was read of this table before is not to be joined with what comes: its keys are asked again.
     pub fn table_changed(&mut self, table: TableId) -> Effects {
+        self.drop_whole_read();
         self.forget_table(table);
         self.finish(Cause::Other)
     }
@@ -366,7 +386,9 @@ impl Engine {
         self.lists.clear();
         self.list_index.iter_mut().for_each(FxHashMap::clear);
         self.log = Log::new(origin, LOG_KEEPS);
+        self.drop_whole_read();
         self.stages.clear();
+        self.answered.clear();
         self.waiters.clear();
         self.dirty.clear();
         self.wanted.clear();
@@ -405,9 +427,11 @@ impl Engine {
         if self.log.size() > LOG_LIMIT {
             self.shorten_log();
         }
+        self.end_if_read();
         // Stages open in the order of their numbers.
-        let needed = self.stages.values().next().map(|stage| stage.opened);
-        self.log.trim(needed);
+        let oldest = self.stages.values().next().map(|stage| stage.opened);
+        let kept = self.whole_read.as_ref().map(|read| read.opened);
+        self.log.trim(oldest.into_iter().chain(kept).min());
         self.effects.calls = self.memo.take_asked();
         std::mem::take(&mut self.effects)
     }

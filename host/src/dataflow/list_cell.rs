@@ -300,7 +300,7 @@ impl Engine {
     /// A list that is too long places nobody: what it would show is of no use, and may be beyond all memory. One that is not
     /// any more places everybody.
     fn clear_if_too_long(&mut self, cell: &mut ListCell, moved: &mut BTreeSet<RowId>) {
-        let is_long = cell.occurrences > self.list_limit;
+        let is_long = cell.occurrences > self.limits.list_elements;
         if std::mem::replace(&mut cell.is_long, is_long) != is_long {
             let members: Vec<RowId> = cell.members.keys().cloned().collect();
             members.iter().for_each(|row| self.unplace(cell, row));

@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn what_may_pass_is_asked_anew() {
         let mut memo = Memo::new([7; 16]);
-        let mut ask =
+        let ask =
             |memo: &mut Memo, node, n| memo.ask(NodeId(node), NodeVersion(1), 0, Value::object([]), Value::Int(n));
         let failure = |passing| Err(Arc::new(super::super::guest::GuestError { message: "late".into(), passing }));
         let calls = [(0, 1, true), (0, 2, false), (1, 1, true)];

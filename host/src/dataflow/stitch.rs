@@ -28,12 +28,18 @@ use super::plan::{Arrangement, ArrangementId};
 use super::tables::{Fill, GroupId, complete, group_key, passes};
 use crate::data::{Answer, Ask, Change, Field, Key, Row, RowId, TableId, Upquery};
 
+/// How many stages may be open for each upquery that may be under way: those answered wait for the stream only. When it is
+/// behind, what is wanted meanwhile goes together too.
+const OPEN_STAGES: usize = 8;
+
 /// An upquery under way.
 pub(super) struct OpenStage {
     /// The number of the first commit that came after it was sent.
     pub opened: u64,
     /// For each ask, the groups its keys name.
-    asks: Vec<Vec<GroupId>>,
+    pub asks: Vec<Vec<GroupId>>,
+    /// The [`Upquery::under`].
+    pub under: Option<u64>,
     answer: Option<Answer>,
 }
 
@@ -55,8 +61,13 @@ impl Fresh {
 }
 
 impl Engine {
-    /// Sends an upquery for the groups wanted in this step.
+    /// Sends an upquery for all groups wanted, unless so many are under way that these wait and go together with later ones.
     pub(super) fn ask_wanted(&mut self) {
+        let under_way = self.stages.values().filter(|stage| !stage.is_answered()).count();
+        let busy = under_way >= self.limits.upqueries || self.stages.len() >= OPEN_STAGES * self.limits.upqueries;
+        if busy && !self.stands_still() {
+            return;
+        }
         let mut asks: Vec<Vec<GroupId>> = Vec::new();
         let mut alike: FxHashMap<(ArrangementId, Key), usize> = FxHashMap::default();
         for id in std::mem::take(&mut self.wanted) {
@@ -76,8 +87,13 @@ impl Engine {
         }
     }
 
-    /// Sends an upquery for these groups and opens its stage.
+    /// Sends an upquery for these groups and opens its stage. While the engine stands still, under the kept snapshot.
     pub(super) fn ask(&mut self, asks: Vec<Vec<GroupId>>) {
+        let kept = self.whole_read.as_ref().filter(|read| read.stands).map(|read| read.id);
+        self.ask_under(asks, kept);
+    }
+
+    pub(super) fn ask_under(&mut self, asks: Vec<Vec<GroupId>>, under: Option<u64>) {
         let id = self.next_stage;
         self.next_stage += 1;
         let asked = asks.iter().map(|groups| {
@@ -88,21 +104,25 @@ impl Engine {
                 key: arrangement.key.clone(),
                 keys: groups.iter().map(|&group| self.tables.groups[group].values.clone()).collect(),
                 filter: first.filter.as_deref().cloned(),
-                row_limit: self.list_limit as u64 + 1,
+                row_limit: self.limits.list_elements as u64 + 1,
             }
         });
-        self.effects.upqueries.push(Upquery { id, asks: asked.collect() });
-        self.stages.insert(id, OpenStage { opened: self.log.end(), asks, answer: None });
+        self.effects.upqueries.push(Upquery { id, asks: asked.collect(), under });
+        self.stages.insert(id, OpenStage { opened: self.log.end(), asks, under, answer: None });
     }
 
     /// What an upquery found. One that was forgotten, by a reset, is ignored.
     pub fn found(&mut self, answer: Answer) -> super::Effects {
-        if let Some(stage) = self.stages.get_mut(&answer.id) {
-            if !self.log.covers(&answer.snapshot) {
+        if let Some(under) = self.stages.get(&answer.id).map(|stage| stage.under) {
+            if !self.is_kept(under, &answer.snapshot) && !self.log.covers(&answer.snapshot) {
                 self.ask_again(answer.id);
-            } else {
+            } else if let Some(stage) = self.stages.get_mut(&answer.id) {
                 self.log.settle(&answer.snapshot);
+                if let Some(read) = self.whole_read.as_mut().filter(|read| read.id == answer.id) {
+                    read.snapshot = Some(answer.snapshot.clone());
+                }
                 self.effects.provoke = self.position < answer.insert && answer.flush < answer.insert;
+                self.answered.insert((answer.insert, answer.id));
                 stage.answer = Some(answer);
                 self.merge_due();
             }
@@ -113,6 +133,9 @@ impl Engine {
     /// The database refuses to answer an upquery, and asking again is of no use: of several questions one may be to blame, so
     /// each is asked alone, and the one that is refused then stays without an answer.
     pub fn refused(&mut self, id: u64) -> super::Effects {
+        if self.stages.get(&id).is_some_and(|stage| stage.under.is_some()) {
+            return self.failed(id);
+        }
         let asks = self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default();
         let groups: Vec<GroupId> = asks.into_iter().flatten().filter(|&group| self.is_asked(group)).collect();
         match groups[..] {
@@ -127,6 +150,14 @@ impl Engine {
 
     /// An upquery had no answer for so long that it is asked anew, table by table: one that is locked keeps no other waiting.
     pub fn failed(&mut self, id: u64) -> super::Effects {
+        if self
+            .whole_read
+            .as_ref()
+            .is_some_and(|read| self.stages.get(&id).is_some_and(|stage| stage.under == Some(read.id)))
+        {
+            // The transaction that kept the snapshot is broken.
+            self.drop_whole_read();
+        }
         for groups in self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default() {
             let groups: Vec<GroupId> = groups.into_iter().filter(|&group| self.is_asked(group)).collect();
             if !groups.is_empty() {
@@ -142,6 +173,7 @@ impl Engine {
 
     /// The log reaches back too far for upqueries that take long: they are asked anew.
     pub(super) fn shorten_log(&mut self) {
+        self.drop_whole_read();
         let newest = self.log.end();
         let old: Vec<u64> = self.stages.iter().filter(|(_, stage)| stage.opened < newest).map(|(&id, _)| id).collect();
         old.into_iter().for_each(|id| self.ask_again(id));
@@ -150,6 +182,9 @@ impl Engine {
     /// The snapshot misses a commit that cannot be replayed: the same question, under a later one.
     fn ask_again(&mut self, id: u64) {
         let Some(stage) = self.stages.remove(&id) else { return };
+        if self.whole_read.as_ref().is_some_and(|read| stage.under == Some(read.id)) {
+            self.drop_whole_read();
+        }
         let live = |groups: Vec<GroupId>| -> Vec<GroupId> {
             groups
                 .into_iter()
@@ -165,11 +200,11 @@ impl Engine {
 
     /// Merges every stage whose answer's insert position the stream has passed.
     pub(super) fn merge_due(&mut self) {
-        let due = |stage: &OpenStage| stage.answer.as_ref().is_some_and(|answer| answer.insert <= self.position);
-        let due: Vec<u64> = self.stages.iter().filter(|(_, stage)| due(stage)).map(|(&id, _)| id).collect();
-        for id in due {
+        while let Some(&(insert, id)) = self.answered.first().filter(|(insert, _)| *insert <= self.position) {
+            self.answered.remove(&(insert, id));
             if let Some(OpenStage { asks, answer: Some(answer), .. }) = self.stages.remove(&id) {
                 self.merge(asks, answer);
+                self.stand_if_read(id);
             }
         }
     }
@@ -217,11 +252,6 @@ impl Engine {
         }
     }
 
-    fn want_again(&mut self, group: GroupId) {
-        self.tables.groups[group].state = Fill::Wanted;
-        self.wanted.push(group);
-    }
-
     /// The rows of the answer, with every commit that its snapshot has not seen applied.
     fn stage(&self, groups: &[GroupId], rows: Vec<(RowId, Row)>, snapshot: &crate::data::Snapshot) -> Stage {
         let arrangement = self.tables.arrangement(self.tables.groups[groups[0]].arrangement);
@@ -254,13 +284,14 @@ impl Engine {
         for (id, (row, count, group)) in stage.rows {
             rows.entry(group).or_default().push((id, row, count));
         }
-        for group in groups {
-            if stage.poisoned.contains(&group) {
-                self.want_again(group);
-            } else {
-                self.tables.fill(group, rows.remove(&group).unwrap_or_default());
-                self.group_news(group);
-            }
+        let (poisoned, whole): (Vec<GroupId>, _) = groups.into_iter().partition(|group| stage.poisoned.contains(group));
+        if !poisoned.is_empty() {
+            // Under a snapshot of its own: under a kept one the same would be found.
+            self.ask_under(vec![poisoned], None);
+        }
+        for group in whole {
+            self.tables.fill(group, rows.remove(&group).unwrap_or_default());
+            self.group_news(group);
         }
         self.spread(Default::default());
     }

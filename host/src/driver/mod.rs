@@ -19,6 +19,7 @@ mod open;
 mod questions;
 mod replan;
 mod setup;
+mod starving;
 mod subscription;
 mod transaction;
 mod writer;

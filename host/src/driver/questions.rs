@@ -44,7 +44,7 @@ impl Questions {
             match self.ask(source.xid_status(xid)).await? {
                 // An upquery that asks nothing tells how far the log reaches now.
                 XidStatus::Committed => {
-                    let answer = self.ask(source.ask(Upquery { id: 0, asks: Vec::new() })).await?;
+                    let answer = self.ask(source.ask(Upquery { id: 0, asks: Vec::new(), under: None })).await?;
                     return Ok(answer.insert);
                 }
                 XidStatus::InProgress => tokio::time::sleep(pause).await,
@@ -101,6 +101,8 @@ mod tests {
         }
 
         fn replace_tables(&self, _: Arc<Vec<Table>>) {}
+
+        fn release_snapshot(&self) {}
 
         fn catalogue(&self) -> BoxFuture<'static, Result<Catalogue, SourceError>> {
             Box::pin(pending())

@@ -15,12 +15,13 @@ use super::nodes::Nodes;
 use super::open::{Command, Refused, Serving, Shared, problem};
 use super::replan::{Why, definition};
 use super::setup::Pauses;
+use super::starving::Starving;
 use super::transaction::Transaction;
 use super::{DriverError, Options};
 use crate::data::{Answer, TableId, Upquery, UpqueryError};
 use crate::dataflow::guest::GuestCall;
 use crate::dataflow::plan::Plan;
-use crate::dataflow::{Blocked, Effects, Engine};
+use crate::dataflow::{Blocked, Effects, Engine, Limits};
 use crate::query::{Bound, Compiled, Routes};
 use crate::source::{History, Source, SourceEvent, SourceEvents, Started};
 use crate::wasm::NodeEvent;
@@ -75,6 +76,7 @@ pub(super) struct Writer {
     pub(super) replan_at: Option<Instant>,
     /// At the last tick an answer waited for a position.
     stalled: bool,
+    pub(super) starving: Starving,
     /// When documents were last swept.
     swept: Instant,
     /// When the engine was last refreshed.
@@ -119,6 +121,7 @@ impl Writer {
             contradiction: None,
             replan_at: None,
             stalled: false,
+            starving: Starving::default(),
             swept: Instant::now(),
             refreshed: Instant::now(),
         }
@@ -135,7 +138,7 @@ impl Writer {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                event = events.recv() => match event {
+                event = events.recv(), if !self.stands_still() => match event {
                     Some(event) => self.source_event(event)?,
                     None => return Ok(()),
                 },
@@ -254,8 +257,10 @@ impl Writer {
         let effects = match &mut self.engine {
             Some(engine) => engine.reset(started.snapshot, started.position),
             None => {
-                let (plan, limit) = (self.plan.clone(), self.options.list_elements);
-                self.new_engine(Engine::new(plan, started.snapshot, started.position, limit, random()))
+                let plan = self.plan.clone();
+                let limits =
+                    Limits { list_elements: self.options.list_elements, upqueries: self.options.source.connections };
+                self.new_engine(Engine::new(plan, started.snapshot, started.position, limits, random()))
             }
         };
         self.perform(effects);
@@ -284,6 +289,7 @@ impl Writer {
             }
         }
         for (key, reason) in effects.blocked {
+            self.starving.blocked(key, reason);
             // A node that was never loaded yet may come any moment.
             let tell = reason != Some(Blocked::Held) || self.nodes.are_known();
             self.live.blocked(key, reason, tell);
@@ -294,6 +300,13 @@ impl Writer {
         }
         for batch in self.nodes.evaluate(effects.calls) {
             self.guests.spawn(batch);
+        }
+        if effects.release_snapshot {
+            tracing::debug!(
+                stages = self.engine.as_ref().map_or(0, |engine| engine.size().stages),
+                "that reading is over"
+            );
+            self.source.release_snapshot();
         }
         if effects.provoke {
             self.provoke();
@@ -395,7 +408,24 @@ impl Writer {
         }
     }
 
+    fn stands_still(&self) -> bool {
+        self.engine.as_ref().is_some_and(Engine::stands_still)
+    }
+
+    /// Reads what is missing under one snapshot, if documents have waited too long.
+    fn feed(&mut self, now: Instant) {
+        if self.stands_still() {
+            if self.starving.is_overdue(now) {
+                self.step(Engine::end_whole_read);
+            }
+        } else if self.shared.status.borrow().state == State::Live && self.starving.is_due(now) {
+            tracing::debug!("a document waits for long: what is missing is read under one snapshot");
+            self.step(Engine::read_whole);
+        }
+    }
+
     fn close(&mut self, key: crate::dataflow::DocumentKey) {
+        self.starving.closed(key);
         if self.live.remove(key).is_some() {
             self.step(|engine| engine.close(key));
         }
@@ -417,6 +447,7 @@ impl Writer {
                 self.plan_anew(why);
             }
         }
+        self.feed(now);
         for node in self.nodes.due_retries(now) {
             self.step(|engine| engine.retry(node));
         }
@@ -476,6 +507,8 @@ async fn ask(source: Arc<dyn Source>, upquery: Upquery, delay: Duration) -> (u64
     for _ in 0..TRIES {
         match source.ask(upquery.clone()).await {
             Err(UpqueryError::Definite(reason)) => return (upquery.id, Err(UpqueryError::Definite(reason))),
+            // The transaction that keeps the snapshot is broken: asking in it again is no use.
+            Err(error) if upquery.under.is_some() => return (upquery.id, Err(error)),
             Err(error) => {
                 tracing::debug!("asking again: {error}");
                 pauses.pause().await;

@@ -14,7 +14,7 @@ pub(super) const FILTER: NodeId = NodeId(0);
 pub(super) const MAP: NodeId = NodeId(1);
 pub(super) const REDUCE: NodeId = NodeId(2);
 
-/// The documents: a user with nested lists; places from a rating on; users through two stages; a reduced list; users with
+/// The documents: a user with nested lists; places between ratings; users through two stages; a reduced list; users with
 /// columns of their join rows.
 pub(super) const DOCUMENTS: u32 = 5;
 
@@ -63,7 +63,20 @@ pub(super) fn plan(on_error: OnError) -> Plan {
         filter,
         params,
     };
-    let at_least = Expr::Compare { field: Field::Column(2), class: Int, op: Comparison::Gte, with: Operand::Param(0) };
+    let bound = |column: usize, class: KeyClass, op: Comparison, param: usize| Expr::Compare {
+        field: Field::Column(column),
+        class,
+        op,
+        with: Operand::Param(param),
+    };
+    // An interval of ratings, and a bound of another column.
+    let between = Expr::All(vec![
+        bound(2, Int, Comparison::Gte, 0),
+        bound(2, Int, Comparison::Lte, 1),
+        bound(3, Int, Comparison::Lt, 1),
+    ]);
+    // Of the large column, whose value is not always known.
+    let named = Expr::All(vec![Expr::Not(Box::new(Expr::IsNull(Field::Column(1)))), bound(2, Text, Comparison::Gt, 0)]);
     let scored =
         Expr::Compare { field: path("score"), class: KeyClass::Json, op: Comparison::Lt, with: Operand::Param(1) };
     Plan {
@@ -81,8 +94,8 @@ pub(super) fn plan(on_error: OnError) -> Plan {
             arrangement(USERS, vec![(0, Int)], None, 0),
             arrangement(FOLLOWS, vec![(0, Int)], None, 0),
             arrangement(PLACES, vec![(1, Int)], None, 0),
-            arrangement(PLACES, vec![], Some(at_least), 1),
-            arrangement(USERS, vec![], Some(Expr::Not(Box::new(Expr::IsNull(Field::Column(1))))), 0),
+            arrangement(PLACES, vec![], Some(between), 2),
+            arrangement(USERS, vec![], Some(named), 1),
         ],
         elements: vec![
             // 0: a place under a user, filtered and mapped. Parameters: min, most.
@@ -209,9 +222,9 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 parents: 0,
                 params: 3,
             },
-            // 4: places from a rating on, without the first.
+            // 4: places from a rating on, up to another, without the first.
             List {
-                source: Source::Rows(rows(3, vec![], vec![0])),
+                source: Source::Rows(rows(3, vec![], vec![0, 2])),
                 stages: vec![stage(
                     3,
                     vec![],
@@ -221,26 +234,26 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 )],
                 shape: Shape::Array,
                 parents: 0,
-                params: 2,
+                params: 3,
             },
             // 5: the first three users that have a name, by name, mapped and filtered, by falling id, then two of them.
             List {
-                source: Source::Rows(rows(4, vec![], vec![])),
+                source: Source::Rows(rows(4, vec![], vec![0])),
                 stages: vec![
                     stage(4, vec![], vec![by(Field::Column(1), Text, false)], Count::Fixed(0), Some(Count::Fixed(3))),
                     stage(5, vec![], vec![by(Field::Column(0), Int, true)], Count::Fixed(0), Some(Count::Fixed(2))),
                 ],
                 shape: Shape::Array,
                 parents: 0,
-                params: 0,
+                params: 1,
             },
-            // 6: all places of a rating, reduced.
+            // 6: all places of some ratings, reduced.
             List {
-                source: Source::Rows(rows(3, vec![], vec![0])),
+                source: Source::Rows(rows(3, vec![], vec![0, 1])),
                 stages: vec![stage(3, vec![], vec![], Count::Fixed(0), None)],
                 shape: Shape::Reduce(call(REDUCE, vec![("from".into(), Arg::Param(0))], None)),
                 parents: 0,
-                params: 1,
+                params: 2,
             },
             // 7: users by the ratings of places, with the places' notes, by falling note; cut, then by id.
             List {
@@ -276,9 +289,9 @@ pub(super) fn plan(on_error: OnError) -> Plan {
         nodes: ["filter", "map", "reduce"].map(|name| Node { name: name.into(), on_error }).into(),
         documents: vec![
             Document { name: "user".into(), list: ListId(3), params: vec![0, 1, 2] },
-            Document { name: "places".into(), list: ListId(4), params: vec![1, 2] },
-            Document { name: "stages".into(), list: ListId(5), params: vec![] },
-            Document { name: "reduced".into(), list: ListId(6), params: vec![1] },
+            Document { name: "places".into(), list: ListId(4), params: vec![1, 2, 3] },
+            Document { name: "stages".into(), list: ListId(5), params: vec![4] },
+            Document { name: "reduced".into(), list: ListId(6), params: vec![1, 3] },
             Document { name: "named".into(), list: ListId(8), params: vec![0] },
         ],
     }
@@ -325,15 +338,15 @@ impl Oracle<'_> {
                 }
             }
             1 => {
-                let mut places = self.places_from(int(1));
+                let mut places = self.places_between(int(1), &params[3]);
                 places.sort_by(by_rating);
                 let places = places.iter().skip(1).take(int(2).map_or(usize::MAX, |limit| limit as usize));
                 Some(Value::array(places.map(place)))
             }
-            2 => self.staged(),
+            2 => self.staged(&params[4]),
             4 => self.named(int(0)?),
             _ => {
-                let mut places = self.places_from(int(1));
+                let mut places = self.places_between(int(1), &params[3]);
                 places.sort_by_key(|row| number(row, 0));
                 let args = object(params[1].iter().map(|value| ("from", value.clone())));
                 self.ask(REDUCE, args, Value::array(places.iter().map(place)))
@@ -358,10 +371,17 @@ impl Oracle<'_> {
         }
     }
 
-    fn places_from(&self, rating: Option<i64>) -> Vec<Row> {
+    fn places_between(&self, rating: Option<i64>, most: &Option<Value>) -> Vec<Row> {
         let mut places = self.rows(PLACES);
-        // An absent parameter leaves its condition out.
+        // An absent parameter leaves its conditions out; a null meets none.
         places.retain(|row| rating.is_none() || number(row, 2).is_some_and(|have| Some(have) >= rating));
+        match most {
+            None => {}
+            Some(Value::Int(most)) => places.retain(|row| {
+                number(row, 2).is_some_and(|rating| rating <= *most) && number(row, 3).is_some_and(|note| note < *most)
+            }),
+            Some(_) => places.clear(),
+        }
         places
     }
 
@@ -450,9 +470,14 @@ impl Oracle<'_> {
         Some(object([("id", Value::Int(id)), ("named", named)]))
     }
 
-    fn staged(&self) -> Option<Value> {
+    fn staged(&self, above: &Option<Value>) -> Option<Value> {
         let mut users = self.rows(USERS);
         users.retain(|user| !user.get(1).is_null());
+        users.retain(|user| match (user.get(2), above) {
+            (_, None) => true,
+            (Value::Text(have), Some(Value::Text(above))) => have > above,
+            _ => false,
+        });
         users.sort_by(by_name);
         users.truncate(3);
         let mut kept = Vec::new();

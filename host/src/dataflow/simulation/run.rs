@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use super::LIMITS;
 use super::queries::{self, Oracle};
 use super::world::World;
 use crate::data::{Answer, Change, Lsn, TableId, Upquery, Value};
@@ -50,7 +51,7 @@ pub(super) fn play(seed: u64) -> Counts {
     let mut world = World::new(&mut rng);
     let plan = Arc::new(queries::plan(on_error));
     let (origin, position) = world.start_stream();
-    let engine = Engine::new(plan, origin, position, 1000, [3; 16]);
+    let engine = Engine::new(plan, origin, position, LIMITS, [3; 16]);
     let mut run = Run {
         rng,
         world,
@@ -83,6 +84,8 @@ impl Run {
             10..24 => self.world.commit(&mut self.rng),
             24..26 => self.world.roll_back(&mut self.rng),
             26..34 => self.world.reveal(&mut self.rng),
+            // What comes while the engine would rather stand still is right all the same.
+            34..54 if self.engine.stands_still() && self.rng.random_bool(0.9) => {}
             34..50 => self.deliver(),
             50..54 => self.keep_alive(),
             54..60 => self.open(),
@@ -100,6 +103,11 @@ impl Run {
                 self.take(effects);
             }
             99 => self.retry(),
+            98 => {
+                let reads = self.rng.random_bool(0.8);
+                let effects = if reads { self.engine.read_whole() } else { self.engine.end_whole_read() };
+                self.take(effects);
+            }
             _ => {}
         }
     }
@@ -132,7 +140,13 @@ impl Run {
         let number = |rng: &mut SmallRng, absent: bool| {
             (!absent || rng.random_bool(0.8)).then(|| Value::Int(rng.random_range(0..6)))
         };
-        let params = vec![number(&mut self.rng, false), number(&mut self.rng, true), number(&mut self.rng, true)];
+        let mut params = vec![number(&mut self.rng, false), number(&mut self.rng, true), number(&mut self.rng, true)];
+        let bounds = [Value::Int(self.rng.random_range(0..6)), ["a", "b", "c", ""][self.rng.random_range(0..4)].into()];
+        params.extend(bounds.map(|bound| match self.rng.random_range(0..8) {
+            0 => None,
+            1 => Some(Value::Null),
+            _ => Some(bound),
+        }));
         let (key, effects) = self.engine.open(document, &params);
         self.documents.entry(key).or_insert(Open { document, params, last: None });
         self.take(effects);
@@ -151,7 +165,14 @@ impl Run {
         if !self.sent.is_empty() {
             let index = self.rng.random_range(0..self.sent.len());
             let upquery = self.sent.swap_remove(index);
-            self.found.push(self.world.answer(&upquery));
+            let breaks = !self.resting && self.rng.random_bool(0.03);
+            match self.world.answer(&upquery).filter(|_| !breaks) {
+                Some(answer) => self.found.push(answer),
+                None => {
+                    let effects = self.engine.failed(upquery.id);
+                    self.take(effects);
+                }
+            }
         }
     }
 
@@ -206,6 +227,9 @@ impl Run {
 
     fn take(&mut self, effects: Effects) {
         assert_eq!(effects.contradiction, None);
+        if effects.release_snapshot {
+            self.world.release();
+        }
         self.sent.extend(effects.upqueries);
         self.calls.extend(effects.calls);
         for emission in effects.emissions {
@@ -277,6 +301,7 @@ impl Run {
             self.documents.remove(&key);
             self.take(effects);
         }
+        assert!(!self.engine.stands_still(), "at rest, but not going on");
         assert_eq!(self.engine.size(), Size::default(), "nothing outlives the documents");
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct World {
     /// Committed, but snapshots do not see them yet; their rows are locked.
     unseen: BTreeMap<u32, BTreeSet<(u32, RowId)>>,
     pub lsn: Lsn,
+    /// The number of the upquery that keeps a snapshot, the snapshot, and how far the log reached then.
+    kept: Option<(u64, Snapshot, Lsn)>,
 }
 
 pub(super) fn id_of(table: TableId, row: &Row) -> RowId {
@@ -82,12 +84,18 @@ impl World {
             open: BTreeSet::new(),
             unseen: BTreeMap::new(),
             lsn: Lsn(0x100),
+            kept: None,
         };
         for _ in 0..rng.random_range(0..12) {
             world.begin();
             world.commit(rng);
         }
         world
+    }
+
+    /// The snapshot that was kept is let go, and with it the locks on all tables.
+    pub(super) fn release(&mut self) {
+        self.kept = None;
     }
 
     /// Begins a transaction that writes.
@@ -156,10 +164,19 @@ impl World {
         Snapshot { xmin: running.first().copied().unwrap_or(xmax), xmax, running }
     }
 
-    /// What an upquery finds now.
-    pub(super) fn answer(&self, upquery: &Upquery) -> Answer {
+    /// What an upquery finds now; nothing, if the snapshot it is to be answered under is gone.
+    pub(super) fn answer(&mut self, upquery: &Upquery) -> Option<Answer> {
         let hidden = self.open.iter().chain(self.unseen.keys()).copied().collect();
-        let snapshot = self.snapshot_without(&hidden);
+        let mut taken = (self.snapshot_without(&hidden), self.lsn);
+        match upquery.under {
+            Some(id) if id == upquery.id => self.kept = Some((id, taken.0.clone(), taken.1)),
+            Some(id) => {
+                let (_, snapshot, insert) = self.kept.as_ref().filter(|(kept, ..)| *kept == id)?;
+                taken = (snapshot.clone(), *insert);
+            }
+            None => {}
+        }
+        let (snapshot, insert) = taken;
         let mut seen = State::new();
         for commit in self.commits.iter().filter(|commit| snapshot.sees(commit.xid)) {
             commit.changes.iter().for_each(|change| apply(&mut seen, change));
@@ -177,7 +194,7 @@ impl World {
             let rows = seen.iter().filter(|((table, _), (row, _))| *table == ask.table.0 && wanted(row));
             Ok(rows.flat_map(|((_, id), (row, count))| (0..*count).map(|_| (id.clone(), row.clone()))).collect())
         });
-        Answer { id: upquery.id, snapshot, insert: self.lsn, flush: self.lsn, rows: rows.collect() }
+        Some(Answer { id: upquery.id, snapshot, insert, flush: insert, rows: rows.collect() })
     }
 
     /// The rows after every commit that ends at or before `position`.
@@ -242,7 +259,7 @@ impl World {
         let existing = existing.map(|(_, id)| id.clone());
         let taken = |id: &RowId| table != FOLLOWS && (self.state.contains_key(&(table.0, id.clone())));
         let change = match (rng.random_range(0..20), existing) {
-            (0, _) if self.unseen.is_empty() && rng.random_bool(0.3) => {
+            (0, _) if self.unseen.is_empty() && self.kept.is_none() && rng.random_bool(0.3) => {
                 Change::Truncate { table, leaf: LeafId(100 + table.0) }
             }
             (1..5, Some(id)) => Change::Delete { table, id },

@@ -216,6 +216,7 @@ impl IntoResponse for Refused {
 mod tests {
     use super::*;
     use crate::demo::{DATABASE, Demo};
+    use crate::driver::handle::NodeState;
     use crate::server::tests::fake::Fake;
 
     async fn body(response: Response) -> Json {
@@ -237,6 +238,7 @@ mod tests {
             name: name.into(),
             kind: "filter".into(),
             version: "1".into(),
+            state: NodeState::Outdated,
             error: error.clone(),
         };
         let shown = about(&node("open-at"), &nodes);

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Options;
 use super::documents::{Asked, Opened};
-use super::handle::{After, Ask, Code, Documents, Health, NodeInfo, Problem, State, Status, Subscription};
+use super::handle::{After, Ask, Code, Documents, Health, NodeInfo, NodeState, Problem, State, Status, Subscription};
 use super::questions::Questions;
 use super::subscription::Follower;
 use crate::data::Lsn;
@@ -31,8 +31,8 @@ pub(super) enum Command {
     Open { bound: Bound, generation: u64, asked: Asked, reply: oneshot::Sender<Result<Opened, Refused>> },
     /// Make the stream move, if nobody is doing so already.
     Provoke,
-    /// Load a node's file anew.
-    Reload { node: usize },
+    /// Load a node's file anew, and tell how the node is then.
+    Reload { node: usize, reply: oneshot::Sender<NodeInfo> },
     /// Serve these queries in place of those before.
     Replace { queries: Vec<Query>, tables: Vec<TableRule> },
 }
@@ -79,6 +79,7 @@ impl Shared {
             name: name.into(),
             kind: String::new(),
             version: String::new(),
+            state: NodeState::Loading,
             error: Some("not loaded yet".into()),
         };
         let starting = Status { state: State::Stale, code: Some(Code::Starting), since: SystemTime::now() };
@@ -276,10 +277,16 @@ impl Documents for Handle {
         self.shared.nodes.borrow().clone()
     }
 
-    fn reload(&self, node: &str) -> Result<(), Problem> {
-        let index = self.nodes().iter().position(|info| info.name == node);
-        let node = index.ok_or_else(|| problem(Code::UnknownRoute, format!("there is no node \"{node}\"")))?;
-        let busy = |_| problem(Code::TooMany, "too many requests are waiting: try again later");
-        self.shared.commands.try_send(Command::Reload { node }).map_err(busy)
+    fn reload<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<NodeInfo, Problem>> {
+        Box::pin(async move {
+            let index = self.nodes().iter().position(|info| info.name == node);
+            let node = index.ok_or_else(|| problem(Code::UnknownRoute, format!("there is no node \"{node}\"")))?;
+            // Before anything is served no node is looked at.
+            self.shared.serving()?;
+            let (reply, told) = oneshot::channel();
+            let gone = || problem(Code::ShuttingDown, "the server is shutting down");
+            self.shared.commands.send(Command::Reload { node, reply }).await.map_err(|_| gone())?;
+            told.await.map_err(|_| gone())
+        })
     }
 }

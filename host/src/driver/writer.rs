@@ -282,6 +282,10 @@ impl Writer {
     }
 
     pub(super) fn perform(&mut self, effects: Effects) {
+        // Who asks once is told with the first state how it is; for others it is soon enough at the next sweep.
+        if self.live.begins_with_nodes(&effects.emissions) {
+            self.note_failing();
+        }
         self.live.emit(&self.plan, &self.origin, effects.emissions);
         for key in effects.unchanged {
             if self.engine.as_ref().is_some_and(|engine| engine.is_settled(key)) {
@@ -350,7 +354,7 @@ impl Writer {
                 let _ = reply.send(self.open(bound, generation, &asked));
             }
             Command::Provoke => self.provoke(),
-            Command::Reload { node } => self.nodes.reload(node),
+            Command::Reload { node, reply } => self.nodes.reload(node, reply),
             Command::Replace { queries, tables } => {
                 let options = Options { queries, tables, ..(*self.options).clone() };
                 self.plan_anew(Why::Configuration(Arc::new(options)));
@@ -462,8 +466,17 @@ impl Writer {
         self.stalled = waits;
     }
 
+    /// Notes which documents lack something that a node failed on.
+    fn note_failing(&mut self) {
+        if let Some(engine) = &mut self.engine {
+            let failing = if engine.has_failing() { engine.failing_documents() } else { Default::default() };
+            self.live.fail(&failing);
+        }
+    }
+
     /// Closes the documents that nobody has followed for long.
     fn sweep(&mut self, now: Instant) {
+        self.note_failing();
         let abandoned = self.live.sweep(now);
         abandoned.into_iter().for_each(|key| self.close(key));
     }

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use super::{Shared, answer};
-use crate::driver::handle::{Code, NodeInfo, Problem};
+use crate::driver::handle::{Code, NodeInfo, NodeState, Problem};
 
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -23,11 +23,20 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// The nodes as JSON, for this port and for the demo's page.
-pub fn nodes_json(nodes: &[NodeInfo]) -> String {
-    let node =
-        |node: &NodeInfo| json!({ "name": node.name, "kind": node.kind, "version": node.version, "error": node.error });
-    serde_json::Value::from_iter(nodes.iter().map(node)).to_string()
+/// The nodes as JSON.
+fn nodes_json(nodes: &[NodeInfo]) -> String {
+    serde_json::Value::from_iter(nodes.iter().map(node_json)).to_string()
+}
+
+fn node_json(node: &NodeInfo) -> serde_json::Value {
+    let state = match node.state {
+        NodeState::Loading => "loading",
+        NodeState::Running => "running",
+        NodeState::Failing => "failing",
+        NodeState::Outdated => "outdated",
+        NodeState::Broken => "broken",
+    };
+    json!({ "name": node.name, "kind": node.kind, "version": node.version, "state": state, "error": node.error })
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
@@ -54,8 +63,13 @@ async fn nodes(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn reload(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
-    match shared.documents.reload(&name) {
-        Ok(()) => answer::json(StatusCode::OK, json!({ "reloaded": name }).to_string()),
+    match shared.documents.reload(&name).await {
+        // How the node is now, whatever came of it; the status is for scripts.
+        Ok(node) => {
+            let taken = matches!(node.state, NodeState::Running | NodeState::Failing);
+            let status = if taken { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+            answer::json(status, node_json(&node).to_string())
+        }
         Err(problem) => answer::problem(&problem, "/nodes/{name}/reload"),
     }
 }

@@ -31,11 +31,20 @@ pub(super) enum News {
     Changed,
 }
 
-/// Whether a node keeps a document from following.
+/// Whether a node keeps a document from following, or has failed on a part of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
-    pub held: bool,
+    held: bool,
+    failing: bool,
+    /// Since when it is as it is.
     pub since: SystemTime,
+}
+
+impl Held {
+    /// Whether the document shows less than it should.
+    pub(super) fn is_degraded(&self) -> bool {
+        self.held || self.failing
+    }
 }
 
 /// What a follower starts from.
@@ -124,7 +133,7 @@ impl Document {
             definition,
             news: broadcast::Sender::new(BEHIND),
             newest: None,
-            held: watch::Sender::new(Held { held: false, since: SystemTime::UNIX_EPOCH }),
+            held: watch::Sender::new(Held { held: false, failing: false, since: SystemTime::UNIX_EPOCH }),
             history: Recent::new(),
             identity: None,
             instance,
@@ -216,13 +225,28 @@ impl Document {
     }
 
     fn hold(&self, held: bool) {
+        self.degrade(|now| std::mem::replace(&mut now.held, held) != held);
+    }
+
+    /// Notes whether a node has failed on a part of it.
+    pub(super) fn fail(&self, failing: bool) {
+        self.degrade(|now| std::mem::replace(&mut now.failing, failing) != failing);
+    }
+
+    fn degrade(&self, change: impl FnOnce(&mut Held) -> bool) {
         self.held.send_if_modified(|now| {
-            let differs = now.held != held;
-            if differs {
-                *now = Held { held, since: SystemTime::now() };
+            let was = now.is_degraded();
+            let changed = change(now);
+            if now.is_degraded() != was {
+                now.since = SystemTime::now();
             }
-            differs
+            changed
         });
+    }
+
+    /// Whether it calls nodes and has no state yet.
+    pub(super) fn begins_with_nodes(&self) -> bool {
+        self.calls_nodes && self.newest.is_none()
     }
 
     /// What a new follower starts from, given what it asks and how the document stands.

@@ -6,6 +6,8 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use rustc_hash::FxHashSet;
+
 use super::documents::{Document, Name};
 use crate::data::Lsn;
 use crate::dataflow::plan::Plan;
@@ -30,19 +32,29 @@ pub(super) struct Live {
     began: Instant,
     /// The end of the commit whose effects are told.
     pub commit: Option<Lsn>,
+    /// Whether a node has failed on any.
+    fails: bool,
 }
 
 impl Default for Live {
     fn default() -> Self {
         let began = Instant::now();
-        Live { by_key: HashMap::new(), by_name: HashMap::new(), kept: 0, most_bytes: MOST_BYTES, began, commit: None }
+        Live {
+            by_key: HashMap::new(),
+            by_name: HashMap::new(),
+            kept: 0,
+            most_bytes: MOST_BYTES,
+            began,
+            commit: None,
+            fails: false,
+        }
     }
 }
 
 impl Live {
     /// None yet, in the time of these.
     pub(super) fn next(&self) -> Self {
-        Live { began: self.began, most_bytes: self.most_bytes, ..Live::default() }
+        Live { began: self.began, most_bytes: self.most_bytes, fails: self.fails, ..Live::default() }
     }
 
     pub(super) fn insert(&mut self, key: DocumentKey, document: Document) {
@@ -88,6 +100,20 @@ impl Live {
         if tell {
             document.blocked(reason);
         }
+    }
+
+    /// Whether one of these is the first state of a document that calls nodes.
+    pub(super) fn begins_with_nodes(&self, emissions: &[Emission]) -> bool {
+        let document = |emission: &Emission| self.by_key.get(&emission.document);
+        emissions.iter().filter_map(document).any(Document::begins_with_nodes)
+    }
+
+    /// Notes on which documents a node has failed: on these and no others.
+    pub(super) fn fail(&mut self, failing: &FxHashSet<DocumentKey>) {
+        if self.fails || !failing.is_empty() {
+            self.by_key.iter().for_each(|(key, document)| document.fail(failing.contains(key)));
+        }
+        self.fails = !failing.is_empty();
     }
 
     /// Forgets what is too old, and gives the documents that nobody has followed for long. To be called now and then.

@@ -166,7 +166,7 @@ impl Follower {
         let held = *self.opened.held.borrow_and_update();
         if status.state == State::Live {
             status.since = status.since.max(held.since);
-            if held.held {
+            if held.is_degraded() {
                 (status.state, status.code) = (State::Degraded, Some(Code::NodeUnavailable));
             }
         }

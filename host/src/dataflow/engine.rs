@@ -431,10 +431,11 @@ impl Engine {
             self.shorten_log();
         }
         self.end_if_read();
-        // Stages open in the order of their numbers.
-        let oldest = self.stages.values().next().map(|stage| stage.opened);
-        let kept = self.whole_read.as_ref().map(|read| read.opened);
-        self.log.trim(oldest.into_iter().chain(kept).min());
+        if self.log.is_long() {
+            let kept = self.whole_read.as_ref().map(|read| read.opened);
+            let needed = self.stages.values().map(|stage| stage.opened).chain(kept).min();
+            self.log.trim(needed);
+        }
         self.effects.calls = self.memo.take_asked();
         std::mem::take(&mut self.effects)
     }

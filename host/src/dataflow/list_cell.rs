@@ -291,6 +291,8 @@ impl Engine {
             let element = self.element(id, cell, &row);
             cell.members.insert(row.clone(), Member { element, occurrences, place: Place::Nowhere });
             self.place(cell, &row);
+            // Its join row may have been read anew in this very step, too; who is placed twice counts twice.
+            moved.remove(&row);
         }
         for row in moved {
             self.place(cell, &row);

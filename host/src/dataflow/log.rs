@@ -66,9 +66,14 @@ impl Log {
         self.first + self.commits.len() as u64
     }
 
+    /// Whether there is more than is kept when nobody needs it.
+    pub(super) fn is_long(&self) -> bool {
+        self.size > self.keep
+    }
+
     /// Drops what neither its size nor an open stage (`needed`: the number of the first commit one needs) keeps.
     pub(super) fn trim(&mut self, needed: Option<u64>) {
-        while self.size > self.keep && needed.is_none_or(|needed| self.first < needed) {
+        while self.is_long() && needed.is_none_or(|needed| self.first < needed) {
             let Some(commit) = self.commits.pop_front() else { return };
             self.first += 1;
             self.size -= size(&commit);
@@ -114,6 +119,12 @@ impl Log {
     /// How many dropped commits have to be remembered; a snapshot, from any upquery, brings it down.
     pub(super) fn remembered(&self) -> usize {
         self.dropped.len()
+    }
+
+    /// The number of the first commit that a snapshot has not seen.
+    pub(super) fn first_unseen(&self, snapshot: &Snapshot) -> u64 {
+        let seen = self.commits.iter().take_while(|commit| snapshot.sees(commit.xid)).count();
+        self.first + seen as u64
     }
 
     /// The commits that a snapshot has not seen, in order.

@@ -32,9 +32,15 @@ use crate::data::{Answer, Ask, Change, Field, Key, Row, RowId, TableId, Upquery}
 /// behind, what is wanted meanwhile goes together too.
 const OPEN_STAGES: usize = 8;
 
+/// Statements of one upquery, and keys in all of them together: what is asked for at once is answered at once, and nobody
+/// should wait for everybody else's.
+const ASKS: usize = 64;
+const KEYS: usize = 4096;
+
 /// An upquery under way.
 pub(super) struct OpenStage {
-    /// The number of the first commit that came after it was sent.
+    /// The number of the first commit that it needs: the first that came after it was sent, once it is answered the first
+    /// that its snapshot has not seen.
     pub opened: u64,
     /// For each ask, the groups its keys name.
     pub asks: Vec<Vec<GroupId>>,
@@ -61,30 +67,44 @@ impl Fresh {
 }
 
 impl Engine {
-    /// Sends an upquery for all groups wanted, unless so many are under way that these wait and go together with later ones.
+    /// Sends upqueries for the groups wanted, unless so many are under way that these wait and go together with later ones.
     pub(super) fn ask_wanted(&mut self) {
-        let under_way = self.stages.values().filter(|stage| !stage.is_answered()).count();
-        let busy = under_way >= self.limits.upqueries || self.stages.len() >= OPEN_STAGES * self.limits.upqueries;
-        if busy && !self.stands_still() {
-            return;
-        }
-        let mut asks: Vec<Vec<GroupId>> = Vec::new();
-        let mut alike: FxHashMap<(ArrangementId, Key), usize> = FxHashMap::default();
-        for id in std::mem::take(&mut self.wanted) {
-            let Some(group) = self.tables.groups.get_mut(id).filter(|group| group.state == Fill::Wanted) else {
-                continue;
-            };
-            group.state = Fill::Asked;
-            let of = (group.arrangement, params_key(&group.params));
-            let index = *alike.entry(of).or_insert(asks.len());
-            match asks.get_mut(index) {
-                Some(groups) => groups.push(id),
-                None => asks.push(vec![id]),
+        while !self.wanted.is_empty() && (self.stands_still() || !self.is_busy()) {
+            let asks = self.next_asks();
+            if !asks.is_empty() {
+                self.ask(asks);
             }
         }
-        if !asks.is_empty() {
-            self.ask(asks);
+    }
+
+    fn is_busy(&self) -> bool {
+        let under_way = self.stages.values().filter(|stage| !stage.is_answered()).count();
+        under_way >= self.limits.upqueries || self.stages.len() >= OPEN_STAGES * self.limits.upqueries
+    }
+
+    /// What one upquery asks of what is wanted: groups that are alike in one statement.
+    fn next_asks(&mut self) -> Vec<Vec<GroupId>> {
+        let mut asks: Vec<Vec<GroupId>> = Vec::new();
+        let mut alike: FxHashMap<(ArrangementId, Key), usize> = FxHashMap::default();
+        let (mut taken, mut keys) = (0, 0);
+        for &id in &self.wanted {
+            if let Some(group) = self.tables.groups.get_mut(id).filter(|group| group.state == Fill::Wanted) {
+                let of = (group.arrangement, params_key(&group.params));
+                let index = *alike.entry(of).or_insert(asks.len());
+                if index == ASKS || keys == KEYS {
+                    break;
+                }
+                match asks.get_mut(index) {
+                    Some(groups) => groups.push(id),
+                    None => asks.push(vec![id]),
+                }
+                group.state = Fill::Asked;
+                keys += 1;
+            }
+            taken += 1;
         }
+        self.wanted.drain(..taken);
+        asks
     }
 
     /// Sends an upquery for these groups and opens its stage. While the engine stands still, under the kept snapshot.
@@ -118,7 +138,11 @@ impl Engine {
                 self.ask_again(answer.id);
             } else if let Some(stage) = self.stages.get_mut(&answer.id) {
                 self.log.settle(&answer.snapshot);
+                // Commits from before the question, too, may be unseen; they have to stay until this is merged.
+                let unseen = self.log.first_unseen(&answer.snapshot);
+                stage.opened = stage.opened.min(unseen);
                 if let Some(read) = self.whole_read.as_mut().filter(|read| read.id == answer.id) {
+                    read.opened = read.opened.min(unseen);
                     read.snapshot = Some(answer.snapshot.clone());
                 }
                 self.effects.provoke = self.position < answer.insert && answer.flush < answer.insert;
@@ -137,13 +161,16 @@ impl Engine {
             return self.failed(id);
         }
         let asks = self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default();
-        let groups: Vec<GroupId> = asks.into_iter().flatten().filter(|&group| self.is_asked(group)).collect();
-        match groups[..] {
-            [group] => {
+        let groups: Vec<GroupId> = asks.into_iter().flatten().collect();
+        // Those nobody wants any more may have been to blame, too.
+        let alone = groups.len() == 1;
+        for group in groups {
+            if alone && self.is_asked(group) {
                 self.tables.groups[group].state = Fill::Refused;
                 self.group_news(group);
+            } else if self.is_asked(group) {
+                self.ask(vec![vec![group]]);
             }
-            _ => groups.into_iter().for_each(|group| self.ask(vec![vec![group]])),
         }
         self.finish(super::engine::Cause::Other)
     }

@@ -28,7 +28,7 @@ use crate::data::Snapshot;
 pub(super) struct WholeRead {
     /// The number of the upquery that takes the snapshot.
     pub id: u64,
-    /// The number of the first commit that came after it was asked for.
+    /// The number of the first commit that came after it was asked for; once it is there, of the first it has not seen.
     pub opened: u64,
     /// Once it is there.
     pub snapshot: Option<Snapshot>,

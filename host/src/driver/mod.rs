@@ -32,7 +32,6 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-pub use handle::{Documents, Subscription};
 pub(crate) use nodes::kind_of;
 pub use open::Handle;
 
@@ -99,7 +98,9 @@ pub fn start(options: Options, stop: CancellationToken) -> (Handle, JoinHandle<R
     let handle = Handle::new(shared.clone());
     let task = tokio::spawn(async move {
         let _tended = AbortOnDropHandle::new(tokio::spawn(tend(shared.clone())));
-        setup::run(options, shared, receiver, stop).await
+        let result = setup::run(options, shared.clone(), receiver, stop).await;
+        shared.end();
+        result
     });
     (handle, task)
 }

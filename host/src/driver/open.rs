@@ -46,6 +46,9 @@ pub(super) enum Refused {
     Problem(Problem),
 }
 
+/// What keeps a server from being ready whose start has come to nothing yet, good or bad.
+const NOT_BEGUN: &str = "the stream from the database has not begun";
+
 /// What requests can be bound to.
 #[derive(Clone)]
 pub(super) struct Serving {
@@ -88,7 +91,7 @@ impl Shared {
             serving: RwLock::new(None),
             status: watch::Sender::new(starting),
             position: watch::Sender::new(Lsn(0)),
-            health: watch::Sender::new(vec!["the stream from the database has not begun".into()]),
+            health: watch::Sender::new(vec![NOT_BEGUN.into()]),
             broken: watch::Sender::default(),
             declared: Routes::declared(&options.queries),
             nodes: watch::Sender::new(options.nodes.iter().map(|node| info(&node.name)).collect()),
@@ -116,6 +119,12 @@ impl Shared {
         self.health.send_replace(reasons);
     }
 
+    /// The writer has gone: nothing is served any more, and nobody here holds on to the database.
+    pub(super) fn end(&self) {
+        *self.serving.write().expect("nothing panics under it") = None;
+        self.set_status(Some(Code::ShuttingDown), vec!["the engine has ended".into()]);
+    }
+
     /// Notes which queries are not served, and why.
     pub(super) fn set_broken(&self, problems: &Problems, file: &str) {
         self.broken.send_replace(problems.0.iter().map(|problem| problem.in_file(file)).collect());
@@ -135,11 +144,19 @@ impl Shared {
 
     /// Why nothing can be served.
     pub(super) fn unavailable(&self) -> Problem {
+        if self.commands.is_closed() {
+            return gone();
+        }
         match self.status.borrow().code {
             Some(Code::DatabaseUnreachable) => problem(Code::DatabaseUnreachable, "the database is out of reach"),
             _ => problem(Code::Starting, "the server is starting"),
         }
     }
+}
+
+/// Why everything ends when the engine does.
+pub(super) fn gone() -> Problem {
+    problem(Code::ShuttingDown, "the server is shutting down")
 }
 
 /// Why a client that waited for a position gets nothing.
@@ -169,6 +186,14 @@ impl Handle {
         let _ = self.shared.commands.send(Command::Replace { queries, tables }).await;
     }
 
+    /// Waits until it is known how the start went: the stream has begun, or what it waits for is known. False: the engine has
+    /// ended already.
+    pub async fn begun(&self) -> bool {
+        let mut health = self.shared.health.subscribe();
+        let _ = health.wait_for(|reasons| reasons.first().is_none_or(|reason| reason != NOT_BEGUN)).await;
+        !self.shared.commands.is_closed()
+    }
+
     /// Waits until documents can be served for the first time: the database answers, and each node is loaded or found bad.
     pub async fn ready(&self) {
         let mut health = self.shared.health.subscribe();
@@ -188,7 +213,6 @@ impl Handle {
             };
             let (reply, opened) = oneshot::channel();
             let command = Command::Open { bound, generation: serving.generation, asked, reply };
-            let gone = || problem(Code::ShuttingDown, "the server is shutting down");
             self.shared.commands.send(command).await.map_err(|_| gone())?;
             match opened.await.map_err(|_| gone())? {
                 Ok(opened) => return Ok(opened),
@@ -227,7 +251,7 @@ impl Handle {
         while *position.borrow_and_update() < lsn {
             tokio::select! {
                 changed = position.changed() => {
-                    changed.map_err(|_| problem(Code::ShuttingDown, "the server is shutting down"))?;
+                    changed.map_err(|_| gone())?;
                 }
                 () = tokio::time::sleep(patience) => {
                     // A full queue has somebody else's.
@@ -284,7 +308,6 @@ impl Documents for Handle {
             // Before anything is served no node is looked at.
             self.shared.serving()?;
             let (reply, told) = oneshot::channel();
-            let gone = || problem(Code::ShuttingDown, "the server is shutting down");
             self.shared.commands.send(Command::Reload { node, reply }).await.map_err(|_| gone())?;
             told.await.map_err(|_| gone())
         })

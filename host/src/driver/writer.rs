@@ -129,7 +129,7 @@ impl Writer {
 
     pub(super) async fn run(
         mut self,
-        mut events: SourceEvents,
+        events: &mut SourceEvents,
         mut commands: mpsc::Receiver<Command>,
         stop: CancellationToken,
     ) -> Result<(), DriverError> {

@@ -7,6 +7,8 @@
 //!
 //! `SANGRE_SEED` replays one run; `SANGRE_SIMULATIONS` says how many seeds to play.
 
+mod checks;
+mod oracle;
 mod queries;
 mod run;
 mod starving;

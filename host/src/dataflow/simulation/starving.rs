@@ -44,7 +44,7 @@ impl Database {
         let rows = upquery.asks.iter().map(|ask| {
             let rows = ask.keys.iter().flat_map(|key| match (ask.table, &key[0]) {
                 (USERS, id) => {
-                    let row = Row::new(vec![id.clone(), Value::from("a"), Value::Null]);
+                    let row = Row::new(vec![id.clone(), Value::from("a"), Value::Null, Value::Null]);
                     vec![(id_of(USERS, &row), row)]
                 }
                 (FOLLOWS, Value::Int(0)) => (1..=seen).map(|followed| self.follow(followed)).collect(),

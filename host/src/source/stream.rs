@@ -122,12 +122,12 @@ impl Stream {
             };
             match error {
                 SourceError::Definite(error) if full == 0 || full > FULL_TRIES => {
-                    tracing::error!(%error, "the source failed");
+                    tracing::debug!(%error, "the source failed");
                     self.events.send(SourceEvent::Failed(error), 0).await;
                     return;
                 }
                 error => {
-                    tracing::warn!(%error, "the stream broke off");
+                    tracing::debug!(%error, "the attempt ended");
                     if !self.events.send(SourceEvent::Lost { reason: error.to_string() }, 0).await {
                         return;
                     }
@@ -156,11 +156,12 @@ impl Stream {
         let started = timeout(NOTICE, client.0.wait_started()).await;
         started.map_err(|_| SourceError::transient("the stream does not start"))?.map_err(wire)?;
 
-        let place = Place { binding: binding.clone(), system: slot.system.clone(), timeline: slot.timeline };
+        let history = slot.history;
+        let place = Place { binding: binding.clone(), system: history.system.clone(), timeline: history.timeline };
         self.shared.set(Some(place.clone()));
         let (snapshot, position) = (slot.snapshot, slot.position);
         tracing::info!(slot = name, %position, "streaming");
-        let started = Started { tables, system: slot.system, timeline: slot.timeline, snapshot, position };
+        let started = Started { tables, history, snapshot, position };
         self.events.send(SourceEvent::Started(started), 0).await;
         backoff.0 = 0;
         let follow = Following {

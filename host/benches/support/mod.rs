@@ -10,6 +10,8 @@ pub mod process;
 pub mod report;
 pub mod settings;
 pub mod statistics;
+pub mod store;
+pub mod trace;
 pub mod world;
 pub mod writer;
 

@@ -143,7 +143,8 @@ impl Follower {
     /// A step to this state; nothing, if it looks the same to the client.
     fn next_step(&mut self, emission: &Emission) -> Option<Event> {
         let from = self.holds.take()?;
-        let patch = step(&from, emission, &self.handle.shared.memo);
+        let span = tracing::trace_span!(target: "sangre::stages", "diff", lsn = %emission.revision().lsn());
+        let patch = span.in_scope(|| step(&from, emission, &self.handle.shared.memo));
         if diff::is_empty(&patch) {
             self.holds = Some((from.0, emission.root().clone()));
             return None;

@@ -139,6 +139,7 @@ impl Writer {
                 Some(calls) = self.guests.join_next() => {
                     let calls = calls.expect("the node host answers every call");
                     self.nodes.note_failures(&calls, &self.shared);
+                    let _span = tracing::trace_span!(target: "sangre::stages", "answers").entered();
                     self.step(|engine| engine.answered(&calls));
                 }
                 Some(chore) = self.chores.join_next() => {
@@ -192,6 +193,7 @@ impl Writer {
             }
             SourceEvent::Commit { end } => {
                 if let Some((xid, changes)) = self.transaction.take() {
+                    let _span = tracing::trace_span!(target: "sangre::stages", "step", lsn = %end).entered();
                     let commit = Arc::new(Commit { xid, end, changes });
                     self.step(|engine| engine.commit(commit));
                 }
@@ -263,6 +265,9 @@ impl Writer {
     }
 
     pub(super) fn perform(&mut self, effects: Effects) {
+        if let Some(first) = effects.emissions.first() {
+            tracing::trace!(target: "sangre::stages", lsn = %first.position, "emitted");
+        }
         for emission in effects.emissions {
             if let Some(document) = self.live.by_key.get_mut(&emission.document) {
                 document.emit(&self.plan, &self.origin, emission.root, emission.position, &emission.versions);

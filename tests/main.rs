@@ -4,8 +4,11 @@
 //! of its own.
 
 mod auth_boundary;
+mod busy;
 mod conditions;
 mod demo;
+mod embedding;
+mod in_process;
 mod layering;
 mod oracle;
 mod original_defects;

@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::support::client::{Client, Said};
 use crate::support::document::Document;
@@ -38,6 +40,29 @@ async fn a_server_starts_before_its_database() -> Result<()> {
     assert_eq!(held.value["name"], "Ada");
     database.connect().await?.batch_execute("update users set name = 'Ada L.' where id = 1").await?;
     client.until(&mut held, |value| value["name"] == "Ada L.").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_starting_up_is_waited_for() -> Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("postgres://somebody@{}/app?sslmode=disable", listener.local_addr()?);
+    let server = Server::listening(&config(&url, queries())).await?;
+    // What Postgres says before it has recovered: to the first attempt, and to the next.
+    for _ in 0..2 {
+        let (mut client, _) = tokio::time::timeout(http::PATIENCE, listener.accept()).await??;
+        let mut startup = [0; 8];
+        client.read_exact(&mut startup).await?;
+        let fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
+        let mut message = vec![b'E'];
+        message.extend((fields.len() as u32 + 4).to_be_bytes());
+        message.extend(fields);
+        client.write_all(&message).await?;
+        client.shutdown().await?;
+    }
+    assert_eq!(http::get(&server.admin, "/healthz", &[]).await?.status, 200);
+    let answer = server.get("/users/1").await?;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "database_unreachable"), "{}", answer.text());
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,7 +11,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use sangre::config::Settings;
 use sangre::data::{Change, Commit, Lsn, Value, Xid};
-use sangre::dataflow::{DocumentKey, Effects, Engine};
+use sangre::dataflow::{DocumentKey, Effects, Engine, Limits};
 use sangre::diff::{self, DiffMemo};
 use sangre::driver::handle::no_claims;
 use sangre::query::{Binding, Compiled, compile};
@@ -274,7 +274,8 @@ struct Model {
 impl Model {
     fn new(compiled: &Compiled, store: Store) -> Self {
         let plan = Arc::new(compiled.plan.clone());
-        let engine = Engine::new(plan, store::snapshot(), store::BEGIN, 100_000, [7; 16]);
+        let limits = Limits { list_elements: 100_000, upqueries: 8 };
+        let engine = Engine::new(plan, store::snapshot(), store::BEGIN, limits, [7; 16]);
         Model {
             compiled: compiled.clone(),
             store,

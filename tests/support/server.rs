@@ -47,22 +47,15 @@ pub fn config(url: &str, queries: Value) -> Value {
 impl Running {
     /// Starts a program; what it prints is kept line by line.
     pub fn start(arguments: &[&str], folder: &Path) -> Result<Running> {
-        Running::start_with(arguments, folder, &[])
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).current_dir(folder);
+        Running::spawn(command)
     }
 
-    /// The same with these variables in its environment.
-    pub fn start_with(arguments: &[&str], folder: &Path, environment: &[(&str, &str)]) -> Result<Running> {
-        let mut child = Command::new(PROGRAM)
-            .args(arguments)
-            .current_dir(folder)
-            .envs(environment.iter().copied())
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot run {PROGRAM}"))?;
+    /// Starts another program in the same way.
+    pub fn spawn(mut command: Command) -> Result<Running> {
+        command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().with_context(|| format!("cannot run {command:?}"))?;
         let id = child.id().context("it has just been started")?;
         let watchdog = Watchdog::new(&format!("kill -9 {id}"), None)?;
         let (sender, log) = watch::channel(Vec::new());
@@ -97,7 +90,7 @@ impl Running {
         };
         match timeout(patience, found).await {
             Ok(Some(line)) => Ok(line),
-            _ => bail!("{PROGRAM} did not print {wanted:?}; it printed:\n{}", self.log()),
+            _ => bail!("the program did not print {wanted:?}; it printed:\n{}", self.log()),
         }
     }
 
@@ -173,7 +166,9 @@ impl Server {
     }
 
     async fn run(folder: &Path, environment: &[(&str, &str)]) -> Result<(Running, String, String)> {
-        let mut running = Running::start_with(&["serve", "-c", "sangre.yaml"], folder, environment)?;
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "-c", "sangre.yaml"]).current_dir(folder).envs(environment.iter().copied());
+        let mut running = Running::spawn(command)?;
         let line = running.line("listening on http://").await?;
         let clients = address(&line, "listening on http://")?;
         let admin = address(&line, "admin on http://")?;
@@ -196,7 +191,8 @@ impl Server {
         let deadline = Instant::now() + START;
         let asking = async {
             loop {
-                let answer = http::get(&self.admin, "/readyz", &[]).await?;
+                let answer = http::get(&self.admin, "/readyz", &[]).await;
+                let answer = answer.with_context(|| format!("the log:\n{}", self.running.log()))?;
                 if answer.status == status {
                     return Ok(());
                 }
@@ -240,7 +236,7 @@ impl Server {
 }
 
 /// The host and port that follow these words in a line of the log.
-fn address(line: &str, after: &str) -> Result<String> {
+pub fn address(line: &str, after: &str) -> Result<String> {
     let rest = line.split(after).nth(1).with_context(|| format!("{after:?} is not in {line:?}"))?;
     let ends = |c: char| !(c.is_ascii_alphanumeric() || ".:[]".contains(c));
     Ok(rest.split(ends).next().unwrap_or_default().to_owned())

@@ -261,7 +261,7 @@ me  /me
             report.warnings,
             [
                 "sangre.yaml:3:3: warning: queries.places: takes a parameter, mentions no `$auth` and has no `allow`: any client may ask for any value",
-                "sangre.yaml:7:45: warning: queries.places.where.level: this condition on a parameter has no index: every value in use is tested for every change",
+                "sangre.yaml:7:45: warning: queries.places.where.level: `ne: $not` has no index: each live document is tested for each changed row; an equality or a range (lt, lte, gt, gte) on a parameter beside it leaves fewer to test",
             ]
         );
         assert_eq!(

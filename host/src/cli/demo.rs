@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use super::serve;
+use crate::Sangre;
 use crate::demo::{self, Demo, Nodes, Rebuild, Source};
 use crate::wasm::{HostSettings, Stop, runtime};
 
@@ -35,11 +35,9 @@ async fn show(demo: &mut Demo, port: Option<u16>, stop: &Stop, shutdown: Cancell
     };
     let said = instructions(&nodes);
     let config = demo.configure(port.unwrap_or_else(usual_or_free), nodes)?;
-    let pages = serve::Pages {
-        router: Some(Box::new(demo.pages())),
-        announce: Some(Box::new(move |address| announce(address, &said))),
-    };
-    serve::run(&config, false, pages, shutdown).await
+    let sangre = Sangre::from_file(config).pages(Box::new(demo.pages()));
+    let sangre = sangre.announce(Box::new(move |address| announce(address, &said)));
+    Ok(sangre.serve(shutdown.cancelled_owned()).await?)
 }
 
 /// Builds the nodes whose tools are here, both at a time, and follows the source of the Rust one. The first time takes a while.

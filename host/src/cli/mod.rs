@@ -7,7 +7,6 @@ mod check;
 mod demo;
 mod process;
 mod serve;
-mod watch;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -86,8 +85,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         match command {
             Command::Demo { port } => demo::run(port, process::shutdown_signal()).await.map(|()| ExitCode::SUCCESS),
             Command::Serve { config, strict } => {
-                let pages = serve::Pages::default();
-                serve::run(&config, strict, pages, process::shutdown_signal()).await.map(|()| ExitCode::SUCCESS)
+                serve::run(&config, strict, process::shutdown_signal()).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Check { config, sql } => check::run(&config, sql).await,
             Command::Init(_) => unsupported("sangre init"),

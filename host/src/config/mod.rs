@@ -5,15 +5,16 @@
 //! the file, so `sangre serve -c elsewhere/sangre.yaml` finds its nodes.
 
 mod node;
+mod part;
 mod quantity;
 mod server;
 
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
-pub use node::{NODE, NodeSettings, NodeSource};
-pub use quantity::{parse_bytes, parse_duration_ms};
-pub use server::{Auth, DATABASE, Database, LIMITS, Limits, Slot};
+pub use node::{NodeSettings, NodeSource};
+pub use part::{Part, PartValue};
+pub use server::{Auth, Database, Limits};
 
 use crate::query::Definitions;
 use crate::query::fields::{Fields, Keys, members};
@@ -35,8 +36,6 @@ pub const TABLE: Keys = Keys { known: &["where", "hide", "rls"], later: &[] };
 pub struct Settings {
     /// The file's name, for messages.
     pub file: Arc<str>,
-    /// The folder relative paths count from.
-    pub dir: PathBuf,
     pub database: Database,
     /// Where clients connect.
     pub listen: std::net::SocketAddr,
@@ -82,15 +81,32 @@ impl Settings {
 
     /// Reads the file at `path`, with the process's environment.
     pub fn load(path: &FilePath) -> Result<Settings, ConfigError> {
+        Settings::load_with(path, &[])
+    }
+
+    /// The same with `parts` that the file does not have.
+    pub fn load_with(path: &FilePath, parts: &[Part]) -> Result<Settings, ConfigError> {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path).map_err(|cause| ConfigError::Read { file: file.clone(), cause })?;
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(FilePath::new("."));
-        Settings::parse(&text, &file, dir, &|name| std::env::var(name).ok())
+        Settings::parse_with(&text, parts, &file, dir, &|name| std::env::var(name).ok())
     }
 
-    /// Reads YAML or JSON text. `file` is its name in messages, `dir` what relative paths count from.
+    /// [`Settings::parse_with`] no parts.
     pub fn parse(
         text: &str,
+        file: &str,
+        dir: &FilePath,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Settings, ConfigError> {
+        Settings::parse_with(text, &[], file, dir, env)
+    }
+
+    /// Reads YAML or JSON text, and `parts` that it does not have, in which nothing is expanded: code has its own ways. `file`
+    /// is the text's name in messages, `dir` what relative paths count from.
+    pub fn parse_with(
+        text: &str,
+        parts: &[Part],
         file: &str,
         dir: &FilePath,
         env: &dyn Fn(&str) -> Option<String>,
@@ -99,6 +115,7 @@ impl Settings {
         let settings = match parse_tree(text) {
             Ok(mut tree) => {
                 tree.expand(env, &Path::default(), &mut problems);
+                part::add(&mut tree, parts, &mut problems);
                 read_file(&tree, file, dir, &mut problems)
             }
             Err(found) => {
@@ -163,7 +180,6 @@ fn read_file(tree: &Tree, file: &str, dir: &FilePath, problems: &mut Problems) -
     }
     Some(Settings {
         file: file.into(),
-        dir: dir.to_path_buf(),
         database: database?,
         listen: listen?,
         admin: admin?,

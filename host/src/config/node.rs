@@ -33,15 +33,6 @@ pub enum NodeSource {
     Component(PathBuf),
 }
 
-impl NodeSource {
-    /// The file that is watched.
-    pub fn path(&self) -> &FilePath {
-        match self {
-            NodeSource::Script(path) | NodeSource::Component(path) => path,
-        }
-    }
-}
-
 pub(super) fn read_node(
     name: &Name,
     tree: &Tree,

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::node::NODE;
+use super::server::{DATABASE, LIMITS};
 use super::*;
 use crate::query::syntax::{CALL, CHILD, MAP_CALL, OPERATORS, ORDER, PARAM, QUERY, STEP, THROUGH};
 use crate::query::test_example;

@@ -46,4 +46,13 @@ impl Change {
             | Change::Truncate { table, .. } => table,
         }
     }
+
+    /// About how many bytes it takes.
+    pub fn weight(&self) -> usize {
+        let row = match self {
+            Change::Insert { row, .. } | Change::Update { row, .. } => row.weight(),
+            Change::Delete { .. } | Change::Truncate { .. } => 0,
+        };
+        size_of::<Change>() + row
+    }
 }

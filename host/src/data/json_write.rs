@@ -1,11 +1,9 @@
-//! Writes a [`Value`] as JSON text, and as the text Postgres gives for `jsonb`; and the traffic with serde.
+//! Writes a [`Value`] as JSON text, and as the text Postgres gives for `jsonb`.
 
 use std::cmp::Ordering;
 
-use serde::ser::{Error as _, SerializeMap, SerializeSeq};
-
 use super::number::{IntText, canonical_text, numeric_text};
-use super::value::{Object, Value};
+use super::value::Value;
 
 /// Appends JSON text without white space.
 pub(super) fn write(value: &Value, out: &mut String) {
@@ -118,80 +116,4 @@ pub fn write_json_text(text: &str, out: &mut String) {
     }
     out.push_str(&text[start..]);
     out.push('"');
-}
-
-impl serde::Serialize for Value {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Value::Null => serializer.serialize_unit(),
-            Value::Bool(value) => serializer.serialize_bool(*value),
-            Value::Int(value) => serializer.serialize_i64(*value),
-            // serde_json hands its own numbers through unchanged.
-            Value::Number(text) => text.parse::<serde_json::Number>().map_err(S::Error::custom)?.serialize(serializer),
-            Value::Text(text) => serializer.serialize_str(text),
-            Value::Object(object) => object.serialize(serializer),
-            Value::Array(_) | Value::List(_) => {
-                let mut seq = serializer.serialize_seq(None)?;
-                for element in self.elements().into_iter().flatten() {
-                    seq.serialize_element(element)?;
-                }
-                seq.end()
-            }
-        }
-    }
-}
-
-impl serde::Serialize for Object {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.values().len()))?;
-        for (name, value) in self.members() {
-            map.serialize_entry(&**name, value)?;
-        }
-        map.end()
-    }
-}
-
-impl From<serde_json::Value> for Value {
-    fn from(value: serde_json::Value) -> Self {
-        use serde_json::Value as Json;
-        match value {
-            Json::Null => Value::Null,
-            Json::Bool(value) => Value::Bool(value),
-            Json::Number(number) => {
-                let text = number.to_string();
-                super::json_read::read_number(&text).unwrap_or_else(|| Value::Number(text.into()))
-            }
-            Json::String(text) => Value::Text(text.into()),
-            Json::Array(elements) => Value::array(elements.into_iter().map(Value::from)),
-            Json::Object(members) => {
-                Value::object(members.into_iter().map(|(name, value)| (name.into(), value.into())))
-            }
-        }
-    }
-}
-
-impl From<&Value> for serde_json::Value {
-    fn from(value: &Value) -> Self {
-        use serde_json::Value as Json;
-        match value {
-            Value::Null => Json::Null,
-            Value::Bool(value) => Json::Bool(*value),
-            Value::Int(value) => Json::from(*value),
-            // A `Number` always holds a number's text; were it otherwise, its text would still be the best answer.
-            Value::Number(text) => text.parse().map_or_else(|_| Json::String(text.to_string()), Json::Number),
-            Value::Text(text) => Json::String(text.to_string()),
-            Value::Object(object) => {
-                Json::Object(object.members().map(|(name, value)| (name.to_string(), value.into())).collect())
-            }
-            Value::Array(_) | Value::List(_) => {
-                Json::Array(value.elements().into_iter().flatten().map(Json::from).collect())
-            }
-        }
-    }
-}
-
-impl From<Value> for serde_json::Value {
-    fn from(value: Value) -> Self {
-        (&value).into()
-    }
 }

@@ -3,6 +3,8 @@
 //! Nothing here does I/O, reads a clock or knows another module. Everything is cheap to clone: what is large sits
 //! behind an `Arc` and never changes once made.
 
+#[cfg(test)]
+mod beside_serde;
 mod catalogue;
 mod change;
 mod expr;

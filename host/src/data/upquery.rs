@@ -11,6 +11,9 @@ pub struct Upquery {
     /// The engine's number for it; comes back with the answer.
     pub id: u64,
     pub asks: Vec<Ask>,
+    /// `None`: under a snapshot of its own. The number of an upquery: under the snapshot that this one took, to be kept until
+    /// it is released; its own number: take it. One is kept at a time, and all tables are locked before it is taken.
+    pub under: Option<u64>,
 }
 
 /// The rows of some groups of a table.

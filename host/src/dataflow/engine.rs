@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use slotmap::SlotMap;
 
-use super::cells::{Blocked, DocumentCell, DocumentKey, ElementCell, ListCell, ListState, Reader, Waiting};
-use super::evaluate::{Context, Params, Shapes, Versions};
+use super::cells::{Blocked, DocumentCell, DocumentKey, ElementCell, ListCell, ListState, Reader};
+use super::evaluate::{Calls, Context, Shapes, Versions};
 use super::guest::{GuestCall, NodeVersion};
 use super::log::Log;
 use super::memo::Memo;
@@ -15,7 +15,8 @@ use super::plan::{DocumentId, NodeId, Plan, Shape, Step};
 use super::propagate::Heights;
 use super::stitch::{Fresh, OpenStage};
 use super::tables::{ElementCellId, Fill, GroupId, ListCellId, Tables, Touched};
-use crate::data::{Commit, Key, KeyBuilder, Lsn, RowId, Snapshot, TableId, Upquery, Value};
+use super::whole_read::WholeRead;
+use crate::data::{Commit, Key, KeyBuilder, Lsn, RowId, Snapshot, TableId, Upquery, Value, Xid};
 
 /// What a step asks of the world.
 #[derive(Default)]
@@ -32,6 +33,8 @@ pub struct Effects {
     pub unchanged: Vec<DocumentKey>,
     /// Documents that have no newer state, and why; `None`: the reason is gone.
     pub blocked: Vec<(DocumentKey, Option<Blocked>)>,
+    /// The snapshot kept by a [whole read](Engine::read_whole) is not needed any more.
+    pub release_snapshot: bool,
     /// An answer waits for a position that the stream may be long in passing: write something.
     pub provoke: bool,
     /// A table whose known rows contradict what the database says: see [`Engine::table_changed`].
@@ -47,6 +50,7 @@ impl Effects {
         self.emissions.extend(later.emissions);
         self.unchanged.extend(later.unchanged);
         self.blocked.extend(later.blocked);
+        self.release_snapshot |= later.release_snapshot;
         self.provoke |= later.provoke;
         self.contradiction = later.contradiction.or(self.contradiction.take());
     }
@@ -74,6 +78,16 @@ pub struct Size {
     pub stages: usize,
 }
 
+/// What the engine keeps to.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The most elements a list may have.
+    pub list_elements: usize,
+    /// So many upqueries under way at once: what is wanted meanwhile is asked together, as soon as one is answered. (Those
+    /// that are asked again may come on top.)
+    pub upqueries: usize,
+}
+
 /// What led to a step, as far as a waiting document is concerned.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cause {
@@ -96,13 +110,15 @@ pub struct Engine {
     pub(super) lists: SlotMap<ListCellId, Option<Box<ListCell>>>,
     pub(super) list_index: Vec<FxHashMap<Key, ListCellId>>,
     pub(super) documents: SlotMap<DocumentKey, DocumentCell>,
-    document_index: FxHashMap<(DocumentId, Key), DocumentKey>,
+    pub(super) document_index: FxHashMap<(DocumentId, Key), DocumentKey>,
     pub(super) log: Log,
     pub(super) stages: BTreeMap<u64, OpenStage>,
+    /// Stages with an answer, by the position they wait for; some may be gone.
+    pub(super) answered: BTreeSet<(Lsn, u64)>,
     pub(super) next_stage: u64,
+    pub(super) whole_read: Option<WholeRead>,
     pub(super) position: Lsn,
-    /// The most elements a list may have.
-    pub(super) list_limit: usize,
+    pub(super) limits: Limits,
     /// Cells to refresh, by height.
     pub(super) dirty: BTreeSet<(u16, Dirty)>,
     /// Groups to be asked for when the step ends.
@@ -153,12 +169,12 @@ const REMEMBERED: usize = 100_000;
 impl Engine {
     /// An engine at the start of a stream: `origin` is the slot's snapshot, `position` where it begins. `memo_key` keys
     /// the hashes of guests' inputs.
-    pub fn new(plan: Arc<Plan>, origin: Snapshot, position: Lsn, list_limit: usize, memo_key: [u8; 16]) -> Self {
+    pub fn new(plan: Arc<Plan>, origin: Snapshot, position: Lsn, limits: Limits, memo_key: [u8; 16]) -> Self {
         let memo = Memo::new(memo_key);
-        Engine { memo, ..Engine::with_log(plan, Log::new(origin, LOG_KEEPS), position, list_limit) }
+        Engine { memo, ..Engine::with_log(plan, Log::new(origin, LOG_KEEPS), position, limits) }
     }
 
-    fn with_log(plan: Arc<Plan>, log: Log, position: Lsn, list_limit: usize) -> Self {
+    fn with_log(plan: Arc<Plan>, log: Log, position: Lsn, limits: Limits) -> Self {
         Engine {
             shapes: Shapes::new(&plan),
             heights: Heights::new(&plan),
@@ -173,9 +189,11 @@ impl Engine {
             document_index: FxHashMap::default(),
             log,
             stages: BTreeMap::new(),
+            answered: BTreeSet::new(),
             next_stage: 0,
+            whole_read: None,
             position,
-            list_limit,
+            limits,
             dirty: BTreeSet::new(),
             wanted: Vec::new(),
             fresh: Fresh::default(),
@@ -193,7 +211,7 @@ impl Engine {
     pub fn replanned(self, plan: Arc<Plan>) -> Engine {
         assert_eq!(plan.tables, self.plan.tables, "table ids in the log mean the same");
         let (log, memo, next_stage) = (self.log, self.memo, self.next_stage);
-        Engine { memo, next_stage, ..Engine::with_log(plan, log, self.position, self.list_limit) }
+        Engine { memo, next_stage, ..Engine::with_log(plan, log, self.position, self.limits) }
     }
 
     /// The position whose prefix of commits the cells show.
@@ -254,32 +272,17 @@ impl Engine {
         }
     }
 
-    /// Keeps a document live from now on; its first state is emitted as soon as it is there. `params` are the request's
-    /// bound values, in the order that [`plan::Document::params`](super::plan::Document) counts. Asking again for a
-    /// document gives the same key.
-    pub fn open(&mut self, document: DocumentId, params: &[Option<Value>]) -> (DocumentKey, Effects) {
-        let definition = &self.plan.documents[document.0 as usize];
-        let params: Params = definition.params.iter().map(|&index| params[index].clone()).collect();
-        let key = params_key(&params);
-        if let Some(&open) = self.document_index.get(&(document, key.clone())) {
-            return (open, Effects::default());
-        }
-        let list = self.list(definition.list, Vec::new(), params.clone());
-        let cell = DocumentCell { document, key: key.clone(), params, list, last: None, waiting: None, told: None };
-        let id = self.documents.insert(cell);
-        self.document_index.insert((document, key), id);
-        self.list_mut(list).readers.insert(Reader::Document(id), 1);
-        self.changed.insert(id);
-        (id, self.finish(Cause::Other))
+    /// Asks for a snapshot if no upquery is under way. To be called now and then, at least once in 2^30 transactions of the
+    /// database: ids are compared modulo 2^32, so what is known of old ones has to be renewed.
+    pub fn refresh(&mut self) -> Effects {
+        self.ask_snapshot();
+        self.finish(Cause::Other)
     }
 
-    /// Lets a document go, and all that only it needed.
-    pub fn close(&mut self, document: DocumentKey) -> Effects {
-        if let Some(cell) = self.documents.remove(document) {
-            self.document_index.remove(&(cell.document, cell.key));
-            self.release_list(cell.list, Reader::Document(document));
+    fn ask_snapshot(&mut self) {
+        if self.stages.is_empty() {
+            self.ask(Vec::new());
         }
-        self.finish(Cause::Other)
     }
 
     /// A committed transaction, the next in the stream.
@@ -292,6 +295,17 @@ impl Engine {
         self.log.push(commit.clone());
         self.position = self.position.max(commit.end);
         self.spread(touched);
+        self.merge_due();
+        self.finish(Cause::Other)
+    }
+
+    /// A committed transaction, the next in the stream, that was too large to be kept: what it touched is asked anew, and
+    /// nothing of it is shown before all of it is.
+    pub fn commit_unkept(&mut self, xid: Xid, end: Lsn, tables: impl IntoIterator<Item = TableId>) -> Effects {
+        self.log.miss(xid);
+        self.drop_whole_read();
+        self.position = self.position.max(end);
+        tables.into_iter().for_each(|table| self.forget_table(table));
         self.merge_due();
         self.finish(Cause::Other)
     }
@@ -331,12 +345,25 @@ impl Engine {
         let mut versions = (*self.versions).clone();
         versions.0[node.0 as usize] = now;
         self.versions = Arc::new(versions);
-        self.mark_users(node);
+        self.mark_users(node, |_| true);
+        self.finish(Cause::Other)
+    }
+
+    /// Asks a node again what it failed on for a reason that may pass ([`GuestError::passing`](super::guest::GuestError)).
+    pub fn retry(&mut self, node: NodeId) -> Effects {
+        self.memo.forget_passing(node);
+        self.mark_users(node, |calls| calls.iter().any(|call| call.is_passing_failure()));
         self.finish(Cause::Other)
     }
 
     /// What was read of this table before is not to be joined with what comes: its keys are asked again.
     pub fn table_changed(&mut self, table: TableId) -> Effects {
+        self.drop_whole_read();
+        self.forget_table(table);
+        self.finish(Cause::Other)
+    }
+
+    fn forget_table(&mut self, table: TableId) {
         self.forget_asks(table);
         let arrangements = &self.plan.arrangements;
         let groups = self.tables.groups.iter();
@@ -349,7 +376,6 @@ impl Engine {
             self.wanted.push(group);
             self.group_news(group);
         }
-        self.finish(Cause::Other)
     }
 
     /// The stream has lost its place and begins again: everything is asked anew. Documents keep what they emitted last.
@@ -360,7 +386,9 @@ impl Engine {
         self.lists.clear();
         self.list_index.iter_mut().for_each(FxHashMap::clear);
         self.log = Log::new(origin, LOG_KEEPS);
+        self.drop_whole_read();
         self.stages.clear();
+        self.answered.clear();
         self.waiters.clear();
         self.dirty.clear();
         self.wanted.clear();
@@ -393,15 +421,18 @@ impl Engine {
         self.tables.sweep();
         self.fresh.clear();
         self.ask_wanted();
-        if self.log.remembered() > REMEMBERED && self.stages.is_empty() {
-            self.ask(Vec::new());
+        if self.log.remembered() > REMEMBERED {
+            self.ask_snapshot();
         }
         if self.log.size() > LOG_LIMIT {
             self.shorten_log();
         }
-        // Stages open in the order of their numbers.
-        let needed = self.stages.values().next().map(|stage| stage.opened);
-        self.log.trim(needed);
+        self.end_if_read();
+        if self.log.is_long() {
+            let kept = self.whole_read.as_ref().map(|read| read.opened);
+            let needed = self.stages.values().map(|stage| stage.opened).chain(kept).min();
+            self.log.trim(needed);
+        }
         self.effects.calls = self.memo.take_asked();
         std::mem::take(&mut self.effects)
     }
@@ -450,96 +481,13 @@ impl Engine {
         Context { plan: &self.plan, shapes: &self.shapes, memo: &mut self.memo }
     }
 
-    /// Emits a document's new state, or notes what it waits for.
-    fn consider(&mut self, id: DocumentKey, cause: Cause) {
-        let Some(document) = self.documents.get_mut(id) else { return };
-        if document.waiting.is_some() && (cause == Cause::Other || is_frozen(document)) {
-            self.freeze(id);
-            return;
-        }
-        document.waiting = None;
-        let list = document.list;
-        match self.list_ref(list).state.clone() {
-            ListState::Ready(root) => {
-                let (position, versions) = (self.position, self.versions.clone());
-                self.emit(id, position, root, versions);
-            }
-            ListState::Pending(tree) => {
-                let waiting = Waiting { tree, position: self.position, frozen: None };
-                self.documents[id].waiting = Some(waiting);
-            }
-            ListState::Blocked(reason) => self.tell(id, Some(reason)),
-        }
-    }
-
-    /// The live cells go on past the commit a document waits at: from now on its tree is finished by itself.
-    fn freeze(&mut self, id: DocumentKey) {
-        if !is_frozen(&self.documents[id]) {
-            self.finish_tree(id);
-        }
-    }
-
-    /// One of the calls that a frozen document waits for was answered; the document, if it was the last.
-    fn count_answer(&mut self, id: DocumentKey) -> Option<DocumentKey> {
-        let waiting = self.documents.get_mut(id)?.waiting.as_mut()?;
-        let open = waiting.frozen.as_mut()?;
-        *open = open.saturating_sub(1);
-        (*open == 0).then_some(id)
-    }
-
-    /// Finishes a document's tree, if every answer is there, or waits for the rest.
-    fn finish_tree(&mut self, id: DocumentKey) {
-        let Some(waiting) = self.documents.get(id).and_then(|document| document.waiting.as_ref()) else { return };
-        let (tree, position, versions) = (waiting.tree.clone(), waiting.position, waiting.versions().clone());
-        let mut open = Vec::new();
-        let outcome = tree.force(&mut self.context(), &mut open);
-        match outcome {
-            Some(value) => {
-                self.documents[id].waiting = None;
-                if let Some(root) = value {
-                    self.emit(id, position, root, versions);
-                }
-                self.changed.insert(id);
-            }
-            None => {
-                open.sort_unstable_by_key(address);
-                open.dedup_by_key(|call| address(call));
-                for call in &open {
-                    self.waiters.entry(address(call)).or_default().insert(Waiter::Document(id));
-                }
-                if let Some(waiting) = &mut self.documents[id].waiting {
-                    waiting.frozen = Some(open.len());
-                }
-            }
-        }
-    }
-
-    fn emit(&mut self, id: DocumentKey, position: Lsn, root: Value, versions: Arc<Versions>) {
-        self.tell(id, None);
-        let document = &mut self.documents[id];
-        if document.last.as_ref().is_some_and(|last| last.is_same(&root)) {
-            self.effects.unchanged.push(id);
-            return;
-        }
-        document.last = Some(root.clone());
-        self.effects.emissions.push(Emission { document: id, position, root, versions });
-    }
-
-    fn tell(&mut self, id: DocumentKey, reason: Option<Blocked>) {
-        let document = &mut self.documents[id];
-        if document.told != reason {
-            document.told = reason;
-            self.effects.blocked.push((id, reason));
-        }
-    }
-
-    /// Marks every cell that calls this node.
-    fn mark_users(&mut self, node: NodeId) {
+    /// Marks every cell that calls this node; of elements, those whose calls are `concerned`.
+    fn mark_users(&mut self, node: NodeId, concerned: impl Fn(&Calls) -> bool) {
         let plan = self.plan.clone();
         let uses: Vec<bool> =
             plan.elements.iter().map(|element| element.steps.iter().any(|s| calls(s, node))).collect();
-        let elements: Vec<ElementCellId> =
-            self.elements.iter().filter(|(_, cell)| uses[cell.element.0 as usize]).map(|(id, _)| id).collect();
+        let elements = self.elements.iter().filter(|(_, cell)| uses[cell.element.0 as usize] && concerned(&cell.calls));
+        let elements: Vec<ElementCellId> = elements.map(|(id, _)| id).collect();
         elements.into_iter().for_each(|id| self.mark_element(id));
         let lists: Vec<ListCellId> = self.lists.keys().collect();
         for id in lists {
@@ -556,10 +504,6 @@ impl Engine {
             }
         }
     }
-}
-
-fn is_frozen(document: &DocumentCell) -> bool {
-    document.waiting.as_ref().is_some_and(|waiting| waiting.frozen.is_some())
 }
 
 fn calls(step: &Step, node: NodeId) -> bool {

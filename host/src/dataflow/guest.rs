@@ -32,6 +32,9 @@ pub struct GuestCall {
 pub struct GuestError {
     /// The guest's own message, or what the host found wrong; for the log, never for clients.
     pub message: String,
+    /// The same question may have an answer another time: the machine was too busy, the guest was not asked at all. See
+    /// [`Engine::retry`](super::Engine::retry).
+    pub passing: bool,
 }
 
 impl GuestCall {
@@ -43,6 +46,11 @@ impl GuestCall {
     /// The answer, once it has come.
     pub fn answer(&self) -> Option<&Result<Value, Arc<GuestError>>> {
         self.answer.get()
+    }
+
+    /// Whether it failed for a reason that may pass.
+    pub fn is_passing_failure(&self) -> bool {
+        matches!(self.answer(), Some(Err(error)) if error.passing)
     }
 
     /// Records the answer. A second one is ignored: the function is pure, so it says the same.

@@ -291,6 +291,8 @@ impl Engine {
             let element = self.element(id, cell, &row);
             cell.members.insert(row.clone(), Member { element, occurrences, place: Place::Nowhere });
             self.place(cell, &row);
+            // Its join row may have been read anew in this very step, too; who is placed twice counts twice.
+            moved.remove(&row);
         }
         for row in moved {
             self.place(cell, &row);
@@ -300,7 +302,7 @@ impl Engine {
     /// A list that is too long places nobody: what it would show is of no use, and may be beyond all memory. One that is not
     /// any more places everybody.
     fn clear_if_too_long(&mut self, cell: &mut ListCell, moved: &mut BTreeSet<RowId>) {
-        let is_long = cell.occurrences > self.list_limit;
+        let is_long = cell.occurrences > self.limits.list_elements;
         if std::mem::replace(&mut cell.is_long, is_long) != is_long {
             let members: Vec<RowId> = cell.members.keys().cloned().collect();
             members.iter().for_each(|row| self.unplace(cell, row));

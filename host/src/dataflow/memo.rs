@@ -79,6 +79,16 @@ impl Memo {
         std::mem::take(&mut self.asked)
     }
 
+    /// Questions to this node that failed for a reason that may pass are asked anew when they are asked again.
+    pub(super) fn forget_passing(&mut self, node: NodeId) {
+        let keeps =
+            |call: &Weak<GuestCall>| call.upgrade().is_some_and(|call| call.node != node || !call.is_passing_failure());
+        self.calls.retain(|_, calls| {
+            calls.retain(|call| keeps(call));
+            !calls.is_empty()
+        });
+    }
+
     fn remember(&mut self, call: Arc<GuestCall>) {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
@@ -131,6 +141,23 @@ mod tests {
         first.resolve(Ok(Value::Int(5)));
         assert_eq!(ask(&mut memo, r#"{"id":1}"#).answer(), Some(&Ok(Value::Int(5))));
         assert!(memo.take_asked().is_empty());
+    }
+
+    #[test]
+    fn what_may_pass_is_asked_anew() {
+        let mut memo = Memo::new([7; 16]);
+        let ask =
+            |memo: &mut Memo, node, n| memo.ask(NodeId(node), NodeVersion(1), 0, Value::object([]), Value::Int(n));
+        let failure = |passing| Err(Arc::new(super::super::guest::GuestError { message: "late".into(), passing }));
+        let calls = [(0, 1, true), (0, 2, false), (1, 1, true)];
+        let before = calls.map(|(node, n, passing)| {
+            let call = ask(&mut memo, node, n);
+            call.resolve(failure(passing));
+            call
+        });
+        memo.forget_passing(NodeId(0));
+        let same = [0, 1, 2].map(|i| Arc::ptr_eq(&before[i], &ask(&mut memo, calls[i].0, calls[i].1)));
+        assert_eq!(same, [false, true, true]);
     }
 
     #[test]

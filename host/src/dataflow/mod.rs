@@ -20,12 +20,16 @@
 //! - **Waiting for a guest** never blocks a commit: a document's state at the commit it waits at is an immutable tree
 //!   with holes ([`sequence::PendingList`]), which answers finish while the live cells go on.
 
+mod bounds;
 mod cells;
 mod closure;
+mod document_cell;
 mod element_cell;
 mod engine;
 mod evaluate;
 pub mod guest;
+mod index;
+mod intervals;
 mod list_cell;
 mod log;
 mod memo;
@@ -34,9 +38,10 @@ mod propagate;
 mod sequence;
 mod stitch;
 mod tables;
+mod whole_read;
 
 pub use cells::{Blocked, DocumentKey};
-pub use engine::{Effects, Emission, Engine, Size};
+pub use engine::{Effects, Emission, Engine, Limits, Size};
 pub use evaluate::Versions;
 
 #[cfg(test)]

@@ -28,12 +28,24 @@ use super::plan::{Arrangement, ArrangementId};
 use super::tables::{Fill, GroupId, complete, group_key, passes};
 use crate::data::{Answer, Ask, Change, Field, Key, Row, RowId, TableId, Upquery};
 
+/// How many stages may be open for each upquery that may be under way: those answered wait for the stream only. When it is
+/// behind, what is wanted meanwhile goes together too.
+const OPEN_STAGES: usize = 8;
+
+/// Statements of one upquery, and keys in all of them together: what is asked for at once is answered at once, and nobody
+/// should wait for everybody else's.
+const ASKS: usize = 64;
+const KEYS: usize = 4096;
+
 /// An upquery under way.
 pub(super) struct OpenStage {
-    /// The number of the first commit that came after it was sent.
+    /// The number of the first commit that it needs: the first that came after it was sent, once it is answered the first
+    /// that its snapshot has not seen.
     pub opened: u64,
     /// For each ask, the groups its keys name.
-    asks: Vec<Vec<GroupId>>,
+    pub asks: Vec<Vec<GroupId>>,
+    /// The [`Upquery::under`].
+    pub under: Option<u64>,
     answer: Option<Answer>,
 }
 
@@ -55,29 +67,53 @@ impl Fresh {
 }
 
 impl Engine {
-    /// Sends an upquery for the groups wanted in this step.
+    /// Sends upqueries for the groups wanted, unless so many are under way that these wait and go together with later ones.
     pub(super) fn ask_wanted(&mut self) {
-        let mut asks: Vec<Vec<GroupId>> = Vec::new();
-        let mut alike: FxHashMap<(ArrangementId, Key), usize> = FxHashMap::default();
-        for id in std::mem::take(&mut self.wanted) {
-            let Some(group) = self.tables.groups.get_mut(id).filter(|group| group.state == Fill::Wanted) else {
-                continue;
-            };
-            group.state = Fill::Asked;
-            let of = (group.arrangement, params_key(&group.params));
-            let index = *alike.entry(of).or_insert(asks.len());
-            match asks.get_mut(index) {
-                Some(groups) => groups.push(id),
-                None => asks.push(vec![id]),
+        while !self.wanted.is_empty() && (self.stands_still() || !self.is_busy()) {
+            let asks = self.next_asks();
+            if !asks.is_empty() {
+                self.ask(asks);
             }
-        }
-        if !asks.is_empty() {
-            self.ask(asks);
         }
     }
 
-    /// Sends an upquery for these groups and opens its stage.
+    fn is_busy(&self) -> bool {
+        let under_way = self.stages.values().filter(|stage| !stage.is_answered()).count();
+        under_way >= self.limits.upqueries || self.stages.len() >= OPEN_STAGES * self.limits.upqueries
+    }
+
+    /// What one upquery asks of what is wanted: groups that are alike in one statement.
+    fn next_asks(&mut self) -> Vec<Vec<GroupId>> {
+        let mut asks: Vec<Vec<GroupId>> = Vec::new();
+        let mut alike: FxHashMap<(ArrangementId, Key), usize> = FxHashMap::default();
+        let (mut taken, mut keys) = (0, 0);
+        for &id in &self.wanted {
+            if let Some(group) = self.tables.groups.get_mut(id).filter(|group| group.state == Fill::Wanted) {
+                let of = (group.arrangement, params_key(&group.params));
+                let index = *alike.entry(of).or_insert(asks.len());
+                if index == ASKS || keys == KEYS {
+                    break;
+                }
+                match asks.get_mut(index) {
+                    Some(groups) => groups.push(id),
+                    None => asks.push(vec![id]),
+                }
+                group.state = Fill::Asked;
+                keys += 1;
+            }
+            taken += 1;
+        }
+        self.wanted.drain(..taken);
+        asks
+    }
+
+    /// Sends an upquery for these groups and opens its stage. While the engine stands still, under the kept snapshot.
     pub(super) fn ask(&mut self, asks: Vec<Vec<GroupId>>) {
+        let kept = self.whole_read.as_ref().filter(|read| read.stands).map(|read| read.id);
+        self.ask_under(asks, kept);
+    }
+
+    pub(super) fn ask_under(&mut self, asks: Vec<Vec<GroupId>>, under: Option<u64>) {
         let id = self.next_stage;
         self.next_stage += 1;
         let asked = asks.iter().map(|groups| {
@@ -88,21 +124,29 @@ impl Engine {
                 key: arrangement.key.clone(),
                 keys: groups.iter().map(|&group| self.tables.groups[group].values.clone()).collect(),
                 filter: first.filter.as_deref().cloned(),
-                row_limit: self.list_limit as u64 + 1,
+                row_limit: self.limits.list_elements as u64 + 1,
             }
         });
-        self.effects.upqueries.push(Upquery { id, asks: asked.collect() });
-        self.stages.insert(id, OpenStage { opened: self.log.end(), asks, answer: None });
+        self.effects.upqueries.push(Upquery { id, asks: asked.collect(), under });
+        self.stages.insert(id, OpenStage { opened: self.log.end(), asks, under, answer: None });
     }
 
     /// What an upquery found. One that was forgotten, by a reset, is ignored.
     pub fn found(&mut self, answer: Answer) -> super::Effects {
-        if let Some(stage) = self.stages.get_mut(&answer.id) {
-            if !self.log.covers(&answer.snapshot) {
+        if let Some(under) = self.stages.get(&answer.id).map(|stage| stage.under) {
+            if !self.is_kept(under, &answer.snapshot) && !self.log.covers(&answer.snapshot) {
                 self.ask_again(answer.id);
-            } else {
+            } else if let Some(stage) = self.stages.get_mut(&answer.id) {
                 self.log.settle(&answer.snapshot);
+                // Commits from before the question, too, may be unseen; they have to stay until this is merged.
+                let unseen = self.log.first_unseen(&answer.snapshot);
+                stage.opened = stage.opened.min(unseen);
+                if let Some(read) = self.whole_read.as_mut().filter(|read| read.id == answer.id) {
+                    read.opened = read.opened.min(unseen);
+                    read.snapshot = Some(answer.snapshot.clone());
+                }
                 self.effects.provoke = self.position < answer.insert && answer.flush < answer.insert;
+                self.answered.insert((answer.insert, answer.id));
                 stage.answer = Some(answer);
                 self.merge_due();
             }
@@ -113,20 +157,34 @@ impl Engine {
     /// The database refuses to answer an upquery, and asking again is of no use: of several questions one may be to blame, so
     /// each is asked alone, and the one that is refused then stays without an answer.
     pub fn refused(&mut self, id: u64) -> super::Effects {
+        if self.stages.get(&id).is_some_and(|stage| stage.under.is_some()) {
+            return self.failed(id);
+        }
         let asks = self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default();
-        let groups: Vec<GroupId> = asks.into_iter().flatten().filter(|&group| self.is_asked(group)).collect();
-        match groups[..] {
-            [group] => {
+        let groups: Vec<GroupId> = asks.into_iter().flatten().collect();
+        // Those nobody wants any more may have been to blame, too.
+        let alone = groups.len() == 1;
+        for group in groups {
+            if alone && self.is_asked(group) {
                 self.tables.groups[group].state = Fill::Refused;
                 self.group_news(group);
+            } else if self.is_asked(group) {
+                self.ask(vec![vec![group]]);
             }
-            _ => groups.into_iter().for_each(|group| self.ask(vec![vec![group]])),
         }
         self.finish(super::engine::Cause::Other)
     }
 
     /// An upquery had no answer for so long that it is asked anew, table by table: one that is locked keeps no other waiting.
     pub fn failed(&mut self, id: u64) -> super::Effects {
+        if self
+            .whole_read
+            .as_ref()
+            .is_some_and(|read| self.stages.get(&id).is_some_and(|stage| stage.under == Some(read.id)))
+        {
+            // The transaction that kept the snapshot is broken.
+            self.drop_whole_read();
+        }
         for groups in self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default() {
             let groups: Vec<GroupId> = groups.into_iter().filter(|&group| self.is_asked(group)).collect();
             if !groups.is_empty() {
@@ -142,6 +200,7 @@ impl Engine {
 
     /// The log reaches back too far for upqueries that take long: they are asked anew.
     pub(super) fn shorten_log(&mut self) {
+        self.drop_whole_read();
         let newest = self.log.end();
         let old: Vec<u64> = self.stages.iter().filter(|(_, stage)| stage.opened < newest).map(|(&id, _)| id).collect();
         old.into_iter().for_each(|id| self.ask_again(id));
@@ -150,6 +209,9 @@ impl Engine {
     /// The snapshot misses a commit that cannot be replayed: the same question, under a later one.
     fn ask_again(&mut self, id: u64) {
         let Some(stage) = self.stages.remove(&id) else { return };
+        if self.whole_read.as_ref().is_some_and(|read| stage.under == Some(read.id)) {
+            self.drop_whole_read();
+        }
         let live = |groups: Vec<GroupId>| -> Vec<GroupId> {
             groups
                 .into_iter()
@@ -165,11 +227,11 @@ impl Engine {
 
     /// Merges every stage whose answer's insert position the stream has passed.
     pub(super) fn merge_due(&mut self) {
-        let due = |stage: &OpenStage| stage.answer.as_ref().is_some_and(|answer| answer.insert <= self.position);
-        let due: Vec<u64> = self.stages.iter().filter(|(_, stage)| due(stage)).map(|(&id, _)| id).collect();
-        for id in due {
+        while let Some(&(insert, id)) = self.answered.first().filter(|(insert, _)| *insert <= self.position) {
+            self.answered.remove(&(insert, id));
             if let Some(OpenStage { asks, answer: Some(answer), .. }) = self.stages.remove(&id) {
                 self.merge(asks, answer);
+                self.stand_if_read(id);
             }
         }
     }
@@ -217,11 +279,6 @@ impl Engine {
         }
     }
 
-    fn want_again(&mut self, group: GroupId) {
-        self.tables.groups[group].state = Fill::Wanted;
-        self.wanted.push(group);
-    }
-
     /// The rows of the answer, with every commit that its snapshot has not seen applied.
     fn stage(&self, groups: &[GroupId], rows: Vec<(RowId, Row)>, snapshot: &crate::data::Snapshot) -> Stage {
         let arrangement = self.tables.arrangement(self.tables.groups[groups[0]].arrangement);
@@ -254,13 +311,14 @@ impl Engine {
         for (id, (row, count, group)) in stage.rows {
             rows.entry(group).or_default().push((id, row, count));
         }
-        for group in groups {
-            if stage.poisoned.contains(&group) {
-                self.want_again(group);
-            } else {
-                self.tables.fill(group, rows.remove(&group).unwrap_or_default());
-                self.group_news(group);
-            }
+        let (poisoned, whole): (Vec<GroupId>, _) = groups.into_iter().partition(|group| stage.poisoned.contains(group));
+        if !poisoned.is_empty() {
+            // Under a snapshot of its own: under a kept one the same would be found.
+            self.ask_under(vec![poisoned], None);
+        }
+        for group in whole {
+            self.tables.fill(group, rows.remove(&group).unwrap_or_default());
+            self.group_news(group);
         }
         self.spread(Default::default());
     }

@@ -1,7 +1,8 @@
 //! Rows and arrangements: the part of the database that is known, exactly as of the engine's position.
 //!
 //! Only demanded rows are here: a row is kept while it is in a filled cell of an arrangement, or an element still shows
-//! it. A change to any other row finds no cell to go to and costs a hash look-up for each arrangement of its table.
+//! it. A change to any other row finds no cell to go to and costs a look-up in the [`Index`] of each arrangement of its
+//! table.
 //! Cells that are not filled ignore changes: what they miss, the stage of their upquery replays.
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use slotmap::{SlotMap, new_key_type};
 use smallvec::SmallVec;
 
 use super::evaluate::Params;
+use super::index::Index;
 use super::plan::{Arrangement, ArrangementId, Plan};
 use crate::data::{Change, Expr, Field, Key, KeyBuilder, LeafId, Row, RowId, TableId, Value};
 
@@ -86,8 +88,8 @@ pub(super) struct Tables {
     plan: Arc<Plan>,
     pub groups: SlotMap<GroupId, Group>,
     known: Vec<FxHashMap<RowId, Known>>,
-    /// For each arrangement, its cells by key columns; several where parameters differ.
-    index: Vec<FxHashMap<Key, SmallVec<[GroupId; 1]>>>,
+    /// For each arrangement, its cells.
+    index: Vec<Index>,
     /// For each table, its arrangements.
     arrangements: Vec<Vec<ArrangementId>>,
     /// Rows that may have lost their last holder.
@@ -105,7 +107,7 @@ impl Tables {
         Tables {
             groups: SlotMap::with_key(),
             known: plan.tables.iter().map(|_| FxHashMap::default()).collect(),
-            index: plan.arrangements.iter().map(|_| FxHashMap::default()).collect(),
+            index: plan.arrangements.iter().map(|of| Index::new(of.filter.as_ref())).collect(),
             arrangements,
             loose: Vec::new(),
             shown: Vec::new(),
@@ -140,23 +142,22 @@ impl Tables {
     pub(super) fn group(&mut self, id: ArrangementId, values: Vec<Value>, params: Params) -> Option<GroupId> {
         let arrangement = &self.plan.arrangements[id.0 as usize];
         let key = group_key(arrangement, values.iter())?;
-        let cells = self.index[id.0 as usize].entry(key.clone()).or_default();
-        if let Some(&found) = cells.iter().find(|&&cell| same_params(&self.groups[cell].params, &params)) {
+        if let Some(found) = self.index[id.0 as usize].get(&key, &params) {
             return Some(found);
         }
         let filter = arrangement.filter.as_ref().map(|filter| Arc::new(filter.bind(&params)));
         let group = self.groups.insert(Group {
             arrangement: id,
-            key,
+            key: key.clone(),
             values,
-            params,
+            params: params.clone(),
             filter,
             state: Fill::Wanted,
             rows: FxHashMap::default(),
             before: Vec::new(),
             readers: FxHashMap::default(),
         });
-        cells.push(group);
+        self.index[id.0 as usize].insert(key, params, group);
         Some(group)
     }
 
@@ -167,13 +168,7 @@ impl Tables {
         for (row, count) in group.rows {
             self.release(table, row, count);
         }
-        let index = &mut self.index[group.arrangement.0 as usize];
-        if let Some(cells) = index.get_mut(&group.key) {
-            cells.retain(|cell| *cell != id);
-            if cells.is_empty() {
-                index.remove(&group.key);
-            }
-        }
+        self.index[group.arrangement.0 as usize].remove(&group.key, &group.params, id);
     }
 
     /// Fills a group with these rows.
@@ -231,9 +226,7 @@ impl Tables {
         let Some(row) = self.row(table, id).cloned() else { return };
         for position in 0..self.arrangements[table.0 as usize].len() {
             let arrangement = self.arrangements[table.0 as usize][position];
-            let holding: SmallVec<[GroupId; 2]> =
-                self.candidates(arrangement, &row).filter(|&group| self.groups[group].rows.contains_key(id)).collect();
-            for group in holding {
+            for group in self.holding(arrangement, id, &row) {
                 self.take(table, group, id, touched);
             }
         }
@@ -276,19 +269,17 @@ impl Tables {
         }
         for position in 0..self.arrangements[table.0 as usize].len() {
             let arrangement = self.arrangements[table.0 as usize][position];
-            let was: SmallVec<[GroupId; 2]> = self
-                .candidates(arrangement, before)
-                .filter(|&group| self.groups[group].rows.contains_key(id))
-                .collect();
-            let is = self.matching(arrangement, row);
+            let (mut was, mut is) = (self.holding(arrangement, id, before), self.matching(arrangement, row));
+            was.sort_unstable();
+            is.sort_unstable();
             for &group in &was {
-                if is.contains(&group) {
+                if is.binary_search(&group).is_ok() {
                     touched.groups.push((group, id.clone()));
                 } else {
                     self.take(table, group, id, touched);
                 }
             }
-            for &group in is.iter().filter(|group| !was.contains(group)) {
+            for &group in is.iter().filter(|group| was.binary_search(group).is_err()) {
                 self.hold(table, id, row, 1);
                 self.groups[group].rows.insert(id.clone(), 1);
                 touched.groups.push((group, id.clone()));
@@ -318,12 +309,14 @@ impl Tables {
         let unknown = |column: usize| unchanged.iter().any(|&other| usize::from(other) == column);
         let filled = |group: &GroupId| self.groups[*group].state == Fill::Filled;
         if arrangement.key.iter().any(|(column, _)| unknown(*column)) {
-            return self.index[id.0 as usize].values().flatten().copied().filter(filled).collect();
+            return self.index[id.0 as usize].all().filter(filled).collect();
         }
         let undecided = arrangement.filter.as_ref().is_some_and(|filter| {
             filter.fields().any(|field| matches!(field, Field::Column(column) if unknown(*column)))
         });
-        self.candidates(id, row).filter(filled).filter(|&group| undecided || passes(&self.groups[group], row)).collect()
+        let mut groups = self.candidates(id, row, |column| (!unknown(column)).then(|| row.get(column)));
+        groups.retain(|group| filled(group) && (undecided || passes(&self.groups[*group], row)));
+        groups
     }
 
     fn truncate(&mut self, table: TableId, leaf: LeafId, touched: &mut Touched) {
@@ -340,28 +333,48 @@ impl Tables {
         }
     }
 
-    /// The groups of an arrangement whose key columns the row has, filled or not.
-    fn candidates<'a>(&'a self, id: ArrangementId, row: &Row) -> impl Iterator<Item = GroupId> + use<'a> {
+    /// The groups of an arrangement that a row may belong to, filled or not. Its key columns are known; `known` gives the
+    /// values of the others that are.
+    fn candidates<'v>(
+        &self,
+        id: ArrangementId,
+        row: &Row,
+        known: impl Fn(usize) -> Option<&'v Value>,
+    ) -> SmallVec<[GroupId; 2]> {
+        let key = self.key_of(id, row);
+        key.map_or_else(SmallVec::new, |key| self.index[id.0 as usize].candidates(&key, known))
+    }
+
+    fn key_of(&self, id: ArrangementId, row: &Row) -> Option<Key> {
         let arrangement = self.arrangement(id);
-        let key = group_key(arrangement, arrangement.key.iter().map(|(column, _)| row.get(*column)));
-        key.and_then(|key| self.index[id.0 as usize].get(&key)).into_iter().flatten().copied()
+        group_key(arrangement, arrangement.key.iter().map(|(column, _)| row.get(*column)))
     }
 
     /// The filled groups a row belongs to.
     fn matching(&self, id: ArrangementId, row: &Row) -> SmallVec<[GroupId; 2]> {
-        self.candidates(id, row)
-            .filter(|&group| self.groups[group].state == Fill::Filled && passes(&self.groups[group], row))
-            .collect()
+        let mut groups = self.candidates(id, row, |column| Some(row.get(column)));
+        groups.retain(|&mut group| {
+            let group = &self.groups[group];
+            group.state == Fill::Filled && passes(group, row)
+        });
+        groups
     }
 
-    /// The group of an arrangement, with these parameters, that holds this row.
+    /// The groups that hold a row, whose values are these.
+    fn holding(&self, arrangement: ArrangementId, id: &RowId, row: &Row) -> SmallVec<[GroupId; 2]> {
+        let mut groups = self.candidates(arrangement, row, |column| Some(row.get(column)));
+        groups.retain(|group| self.groups[*group].rows.contains_key(id));
+        groups
+    }
+
+    /// The group of an arrangement, with these parameters, whose key columns the row has.
     pub(super) fn holder(&self, id: ArrangementId, row: &Row, params: &Params) -> Option<GroupId> {
-        self.candidates(id, row).find(|&group| same_params(&self.groups[group].params, params))
+        self.index[id.0 as usize].get(&self.key_of(id, row)?, params)
     }
 
     /// The groups at this key that are not filled.
     pub(super) fn unfilled(&self, id: ArrangementId, key: &Key) -> SmallVec<[GroupId; 1]> {
-        let groups = self.index[id.0 as usize].get(key).into_iter().flatten().copied();
+        let groups = self.index[id.0 as usize].at(key);
         groups.filter(|&group| matches!(self.groups[group].state, Fill::Wanted | Fill::Asked)).collect()
     }
 

@@ -49,15 +49,6 @@ struct Cluster {
     folder: PathBuf,
 }
 
-/// How Postgres is to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Halt {
-    /// Sessions are ended and a checkpoint is written.
-    Fast,
-    /// As in a crash; the next start recovers.
-    Immediate,
-}
-
 /// Why there is no private Postgres.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresError {
@@ -118,15 +109,6 @@ impl PrivatePostgres {
         format!("postgres://postgres:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// The process id of the postmaster; none while it is halted.
-    pub fn pid(&self) -> Option<u32> {
-        fs::read_to_string(self.cluster.data().join("postmaster.pid")).ok()?.lines().next()?.trim().parse().ok()
-    }
-
     /// Makes a folder, for whatever is to go with this Postgres at the end. Files in it go; put no folders there, for the watchdog
     /// may not own them.
     pub fn make_folder(&self, name: &str) -> Result<PathBuf, PostgresError> {
@@ -136,34 +118,9 @@ impl PrivatePostgres {
         Ok(folder)
     }
 
-    /// The folder of the cluster's data.
-    pub fn data(&self) -> PathBuf {
-        self.cluster.data()
-    }
-
     /// What Postgres has logged so far.
     pub fn log(&self) -> String {
         fs::read(self.cluster.log()).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
-    }
-
-    /// Stops Postgres for now; port and data stay. Returns when it has stopped.
-    pub fn halt(&self, mode: Halt) -> Result<(), PostgresError> {
-        let mode = match mode {
-            Halt::Fast => "fast",
-            Halt::Immediate => "immediate",
-        };
-        self.cluster.pg_ctl(&["stop", "-m", mode, "-t", "60"])
-    }
-
-    /// Starts it again after [`PrivatePostgres::halt`]. Returns when it takes connections.
-    pub fn start_again(&self) -> Result<(), PostgresError> {
-        self.cluster.start()
-    }
-
-    /// Stops it and starts it again.
-    pub fn restart(&self, mode: Halt) -> Result<(), PostgresError> {
-        self.halt(mode)?;
-        self.start_again()
     }
 
     /// Stops it and removes everything. Returns when that is done; dropping the value does the same.
@@ -339,22 +296,18 @@ mod tests {
     }
 
     #[test]
-    fn it_runs_falls_rises_and_leaves_nothing() {
+    fn it_runs_and_leaves_nothing() {
         let options = Options { settings: vec![("application_name", "it's me")], initdb: vec![] };
         let postgres = PrivatePostgres::start(&options).expect("a private Postgres");
         let url = postgres.url("postgres");
         assert_eq!(query(&url, "show wal_level").expect("an answer"), "logical");
-        let pid = postgres.pid().expect("it runs");
+        assert_eq!(query(&url, "show port").expect("an answer"), postgres.port.to_string());
         assert!(query(&url.replace(&postgres.password, "wrong"), "show port").is_err());
 
-        postgres.halt(Halt::Immediate).expect("halted");
-        assert!(query(&url, "show port").is_err());
-        postgres.start_again().expect("started again");
-        assert_eq!(query(&url, "show port").expect("an answer"), postgres.port().to_string());
-        postgres.restart(Halt::Fast).expect("restarted");
-        assert_ne!(postgres.pid().expect("it runs"), pid);
-
-        let (pid, folder) = (postgres.pid().expect("it runs"), postgres.cluster.folder.clone());
+        let file = fs::read_to_string(postgres.cluster.data().join("postmaster.pid")).expect("it runs");
+        let pid = file.lines().next().and_then(|line| line.trim().parse().ok()).expect("a process id");
+        assert!(is_running(pid));
+        let folder = postgres.cluster.folder.clone();
         postgres.stop();
         assert!(!folder.exists());
         assert!(!is_running(pid));

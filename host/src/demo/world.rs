@@ -43,8 +43,8 @@ impl Nodes {
     }
 }
 
-/// The script that comes with the program.
-const OCCUPANCY: &str = include_str!("../../../guest-examples/javascript/occupancy.js");
+/// The script that comes with the program. Not the example itself: an edit of that would have the program compiled again.
+const OCCUPANCY: &str = include_str!("occupancy.js");
 
 /// The folder of the examples, if this program still stands in the checkout it was built from.
 fn examples() -> Option<PathBuf> {
@@ -123,6 +123,13 @@ const QUERY: &str = r#"queries:
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_script_that_comes_along_is_the_example() {
+        let example = examples().expect("tests run in a checkout").join("javascript/occupancy.js");
+        let text = std::fs::read_to_string(&example).expect("the example is there");
+        assert_eq!(text, OCCUPANCY, "host/src/demo/occupancy.js has to be a copy of {}", example.display());
+    }
 
     #[test]
     fn missing_nodes_leave_a_whole_configuration() {

@@ -52,7 +52,6 @@ pub struct Update {
     pub document: Value,
     /// The whole document at `from`.
     pub base: Option<Value>,
-    memo: Option<Arc<DiffMemo>>,
     texts: Arc<Texts>,
 }
 
@@ -67,18 +66,12 @@ struct Texts {
 impl Update {
     /// The whole document, for a client that holds nothing Sangre can build on.
     pub fn whole(revision: Revision, document: Value) -> Self {
-        Update { revision, from: None, document, base: None, memo: None, texts: Arc::default() }
+        Update { revision, from: None, document, base: None, texts: Arc::default() }
     }
 
     /// A step from `base` at `from` to `document` at `revision`.
     pub fn step(revision: Revision, document: Value, from: Revision, base: Value) -> Self {
-        Update { revision, from: Some(from), document, base: Some(base), memo: None, texts: Arc::default() }
-    }
-
-    /// The same update, compared with the help of what other documents have compared already.
-    pub fn with_memo(mut self, memo: Arc<DiffMemo>) -> Self {
-        self.memo = Some(memo);
-        self
+        Update { revision, from: Some(from), document, base: Some(base), texts: Arc::default() }
     }
 
     /// The same update with the text of its document already known. Only the first one given counts.
@@ -95,10 +88,9 @@ impl Update {
 
     /// The JSON text of the patch, an array of RFC 6902 operations, from `from` (or from nothing) to `document`.
     pub fn patch(&self) -> Arc<str> {
-        let write = || match (&self.base, &self.memo) {
-            (Some(base), Some(memo)) => diff::patch(base, &self.document, memo),
-            (Some(base), None) => diff::patch(base, &self.document, &DiffMemo::new()),
-            (None, _) => diff::whole(&self.document),
+        let write = || match &self.base {
+            Some(base) => diff::patch(base, &self.document, &DiffMemo::new()),
+            None => diff::whole(&self.document),
         };
         self.texts.patch.get_or_init(|| write().into()).clone()
     }
@@ -134,15 +126,19 @@ impl Update {
 
 /// Whether what a client holds is still live.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Status {
+    /// Live, or what it is in place of that.
     pub state: State,
-    /// Why it is not live, such as `database_unreachable`.
+    /// Why it is not live, such as [`Code::DatabaseUnreachable`]; `None` if it is.
     pub code: Option<Code>,
+    /// Since when, by this machine's clock.
     pub since: SystemTime,
 }
 
 /// See [`Status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum State {
     /// Every commit reaches the client.
     Live,
@@ -160,28 +156,49 @@ pub struct Problem {
     pub message: String,
 }
 
-/// The codes of the interface; what each means on the wire is the session's business.
+/// Why a request was refused or a stream ended: the codes that clients receive, on every transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Code {
+    /// The request makes no sense as it is written.
     BadRequest,
+    /// The query has no parameter of that name.
     UnknownParameter,
+    /// A parameter that is needed was not given.
     MissingParameter,
+    /// A parameter's value is not of its type, or out of its bounds.
     InvalidParameter,
+    /// Nobody vouches for the client.
     Unauthenticated,
+    /// The client's token has expired.
     TokenExpired,
+    /// The client may not do this.
     Forbidden,
+    /// The query reads a claim (`$auth`) that there is not.
     MissingClaim,
+    /// No query has this route.
     UnknownRoute,
+    /// The document is larger than `limits.document`.
     DocumentTooLarge,
+    /// A list of the document has more elements than `limits.list`.
     ListTooLong,
+    /// There are as many connections or documents as there may be.
     TooMany,
+    /// A defect of Sangre; the log has more.
     Internal,
+    /// Nothing is served yet.
     Starting,
+    /// The database is out of reach.
     DatabaseUnreachable,
+    /// The query does not fit the database; the log says why.
     QueryBroken,
+    /// A node that the document needs does not work for now.
     NodeUnavailable,
+    /// The position of `after` was not reached in 10 s.
     AfterTimeout,
+    /// The client does not read what it asked for.
     SlowClient,
+    /// Sangre is ending.
     ShuttingDown,
 }
 
@@ -193,8 +210,9 @@ pub enum After {
     Xid(u64),
 }
 
-/// Whether the server can serve.
+/// Whether documents can be served.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Health {
     /// Empty: ready. Otherwise what is missing, one sentence each.
     pub reasons: Vec<String>,

@@ -17,7 +17,9 @@ mod nodes;
 mod open;
 mod replan;
 mod setup;
+mod starving;
 mod subscription;
+mod transaction;
 mod writer;
 
 use std::sync::Arc;
@@ -26,7 +28,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use handle::{Documents, Subscription};
 pub(crate) use nodes::kind_of;
 pub use open::Handle;
 
@@ -88,6 +89,10 @@ pub fn start(options: Options, stop: CancellationToken) -> (Handle, JoinHandle<R
     let (commands, receiver) = mpsc::channel(COMMANDS);
     let shared = Arc::new(open::Shared::new(commands, options.document_bytes, options.nodes.iter().map(|n| &*n.name)));
     let handle = Handle::new(shared.clone());
-    let task = tokio::spawn(setup::run(options, shared, receiver, stop));
+    let task = tokio::spawn(async move {
+        let result = setup::run(options, shared.clone(), receiver, stop).await;
+        shared.end();
+        result
+    });
     (handle, task)
 }

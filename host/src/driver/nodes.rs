@@ -33,13 +33,34 @@ struct Failures {
     /// How many of them the log has not told yet, since when it last told any.
     untold: u64,
     told: Option<Instant>,
+    /// When those that may pass are asked again.
+    retry_at: Option<Instant>,
+    /// When the last retry was due, and how long it was waited for.
+    retried: Option<Instant>,
+    pause: Duration,
 }
+
+/// The first and the longest pause before rows that a node failed on for a passing reason are asked again.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// A node's failures are told no more often than this.
 const TELL: Duration = Duration::from_secs(1);
 
 /// How much of a failing input the log shows, in bytes.
 const SHOWN: usize = 200;
+
+impl Failures {
+    /// Each pause is twice as long as the one before; a retry that went well until now begins anew.
+    fn plan_retry(&mut self, now: Instant) {
+        if self.retry_at.is_some() {
+            return;
+        }
+        let again = self.retried.is_some_and(|at| now.duration_since(at) < 2 * self.pause);
+        self.pause = if again { (self.pause * 2).min(RETRY.1) } else { RETRY.0 };
+        self.retried = Some(now + self.pause);
+        self.retry_at = self.retried;
+    }
+}
 
 impl Nodes {
     pub(super) fn start(settings: HostSettings, nodes: &[NodeOptions], plan: &Plan) -> Result<Self, NodeError> {
@@ -121,6 +142,9 @@ impl Nodes {
             let failures = &mut self.failures[index];
             failures.rows += 1;
             failures.untold += 1;
+            if error.passing {
+                failures.plan_retry(Instant::now());
+            }
             if failures.told.is_some_and(|told| told.elapsed() < TELL) {
                 continue;
             }
@@ -142,6 +166,13 @@ impl Nodes {
             failures.untold = 0;
             failures.told = Some(Instant::now());
         }
+    }
+
+    /// The nodes that are now to be asked again what they failed on for a passing reason.
+    pub(super) fn due_retries(&mut self, now: Instant) -> Vec<NodeId> {
+        let due = |failures: &mut Failures| failures.retry_at.take_if(|at| *at <= now).is_some();
+        let nodes = self.failures.iter_mut().zip(0..);
+        nodes.filter_map(|(failures, index)| due(failures).then_some(NodeId(index))).collect()
     }
 
     /// Asks guests. One future for each node and version; its calls are answered when it is done.
@@ -194,4 +225,25 @@ pub(crate) fn kind_of(plan: &Plan, node: NodeId) -> Option<NodeKind> {
     });
     let reduces = |list: &crate::dataflow::plan::List| matches!(&list.shape, Shape::Reduce(call) if is(call));
     steps.or_else(|| plan.lists.iter().any(reduces).then_some(NodeKind::Reduce))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_while_retries_fail() {
+        let mut failures = Failures::default();
+        let mut now = Instant::now();
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            failures.plan_retry(now);
+            failures.plan_retry(now);
+            let at = failures.retry_at.take().expect("planned");
+            assert_eq!(at - now, Duration::from_secs(seconds));
+            now = at;
+        }
+        now += Duration::from_secs(600);
+        failures.plan_retry(now);
+        assert_eq!(failures.retry_at, Some(now + Duration::from_secs(1)), "it was well for long");
+    }
 }

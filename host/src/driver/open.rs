@@ -48,6 +48,9 @@ pub(super) enum Refused {
     Problem(Problem),
 }
 
+/// What keeps a server from being ready whose start has come to nothing yet, good or bad.
+const NOT_BEGUN: &str = "the stream from the database has not begun";
+
 /// What requests can be bound to.
 #[derive(Clone)]
 pub(super) struct Serving {
@@ -88,7 +91,7 @@ impl Shared {
             serving: RwLock::new(None),
             status: watch::Sender::new(starting),
             position: watch::Sender::new(Lsn(0)),
-            health: watch::Sender::new(vec!["the stream from the database has not begun".into()]),
+            health: watch::Sender::new(vec![NOT_BEGUN.into()]),
             nodes: watch::Sender::new(nodes.map(info).collect()),
             memo: DiffMemo::new(),
             document_bytes,
@@ -113,17 +116,31 @@ impl Shared {
         self.health.send_replace(reasons);
     }
 
+    /// The writer has gone: nothing is served any more, and nobody here holds on to the database.
+    pub(super) fn end(&self) {
+        *self.serving.write().expect("nothing panics under it") = None;
+        self.set_status(Some(Code::ShuttingDown), vec!["the engine has ended".into()]);
+    }
+
     fn serving(&self) -> Option<Serving> {
         self.serving.read().expect("nothing panics under it").clone()
     }
 
     /// Why nothing can be served.
     pub(super) fn unavailable(&self) -> Problem {
+        if self.commands.is_closed() {
+            return gone();
+        }
         match self.status.borrow().code {
             Some(Code::DatabaseUnreachable) => problem(Code::DatabaseUnreachable, "the database is out of reach"),
             _ => problem(Code::Starting, "the server is starting"),
         }
     }
+}
+
+/// Why everything ends when the engine does.
+pub(super) fn gone() -> Problem {
+    problem(Code::ShuttingDown, "the server is shutting down")
 }
 
 /// Why a client that waited for a position gets nothing.
@@ -153,6 +170,14 @@ impl Handle {
         let _ = self.shared.commands.send(Command::Replace { queries, tables }).await;
     }
 
+    /// Waits until it is known how the start went: the stream has begun, or what it waits for is known. False: the engine has
+    /// ended already.
+    pub async fn begun(&self) -> bool {
+        let mut health = self.shared.health.subscribe();
+        let _ = health.wait_for(|reasons| reasons.first().is_none_or(|reason| reason != NOT_BEGUN)).await;
+        !self.shared.commands.is_closed()
+    }
+
     /// Waits until documents can be served for the first time: the database answers, and each node is loaded or found bad.
     pub async fn ready(&self) {
         let mut health = self.shared.health.subscribe();
@@ -168,7 +193,6 @@ impl Handle {
             let (reply, opened) = oneshot::channel();
             let (generation, newest) = (serving.generation, ask.newest);
             let command = Command::Open { bound, generation, resume, newest, reply };
-            let gone = || problem(Code::ShuttingDown, "the server is shutting down");
             self.shared.commands.send(command).await.map_err(|_| gone())?;
             match opened.await.map_err(|_| gone())? {
                 Ok(opened) => return Ok(opened),
@@ -193,7 +217,7 @@ impl Handle {
         while *position.borrow_and_update() < lsn {
             tokio::select! {
                 changed = position.changed() => {
-                    changed.map_err(|_| problem(Code::ShuttingDown, "the server is shutting down"))?;
+                    changed.map_err(|_| gone())?;
                 }
                 () = tokio::time::sleep(patience) => {
                     // A full queue has somebody else's.
@@ -214,7 +238,7 @@ async fn committed_before(source: &dyn Source, xid: u64) -> Result<Lsn, Problem>
         match source.xid_status(xid).await.map_err(|_| away())? {
             // An upquery that asks nothing tells how far the log reaches now.
             XidStatus::Committed => {
-                let answer = source.ask(Upquery { id: 0, asks: Vec::new() }).await;
+                let answer = source.ask(Upquery { id: 0, asks: Vec::new(), under: None }).await;
                 return answer.map(|answer| answer.insert).map_err(|_| away());
             }
             XidStatus::InProgress => tokio::time::sleep(PATIENCE).await,

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::documents::News;
 use super::setup;
+use super::starving::Starving;
 use super::writer::{Chore, Writer};
 use super::{DriverError, Options};
 use crate::dataflow::plan::{DocumentId, NodeId, Plan};
@@ -106,6 +107,8 @@ impl Writer {
             engine.node_changed(NodeId(index as u32), *version, 0);
         }
         self.engine = Some(engine);
+        self.starving = Starving::default();
+        self.source.release_snapshot();
         self.move_documents()
     }
 

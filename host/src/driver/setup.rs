@@ -52,8 +52,14 @@ pub(super) async fn run(
     }
     let nodes = Nodes::start(options.host.clone(), &options.nodes, &planned.plan).map_err(DriverError::Nodes)?;
     let tables = Arc::new(planned.plan.tables.clone());
-    let (source, events) = PostgresSource::spawn(options.source.clone(), tables, stop.clone())?;
-    Writer::new(options, shared, planned, nodes, Arc::new(source)).run(events, commands, stop).await
+    let stop_source = stop.child_token();
+    let (source, mut events) = PostgresSource::spawn(options.source.clone(), tables, stop_source.clone())?;
+    let writer = Writer::new(options, shared, planned, nodes, Arc::new(source));
+    let result = writer.run(&mut events, commands, stop).await;
+    // The source has let go of its connection, and so of its slot, once it has nothing more to say.
+    stop_source.cancel();
+    while events.recv().await.is_some() {}
+    result
 }
 
 /// Reads the catalogue, makes the plan, and has its tables published.
@@ -67,8 +73,8 @@ pub(super) async fn plan(options: &Options, shared: &Shared) -> Result<Compiled,
                 }
                 return Ok(compiled);
             }
-            Err(SourceError::Transient(reason)) => {
-                tracing::warn!("the database cannot be used yet: {reason}");
+            Err(error) if error.is_transient() => {
+                tracing::warn!("the database cannot be used yet: {error}");
                 shared.set_status(
                     Some(Code::DatabaseUnreachable),
                     vec!["the database is out of reach: the log says why".into()],

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::documents::{News, Opened, step};
 use super::handle::{Ask, Code, Event, Problem, State, Status, Subscription, Update};
-use super::open::{AFTER, Handle, late, problem};
+use super::open::{AFTER, Handle, gone, late, problem};
 use crate::data::Value;
 use crate::diff;
 use crate::revision::{Emission, Revision};
@@ -167,10 +167,6 @@ impl Follower {
         let now = (status.state, status.code);
         (std::mem::replace(&mut self.told, now) != now).then_some(status)
     }
-}
-
-fn gone() -> Problem {
-    problem(Code::ShuttingDown, "the server is shutting down")
 }
 
 impl Subscription for Follower {

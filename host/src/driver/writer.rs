@@ -14,11 +14,13 @@ use super::nodes::Nodes;
 use super::open::{Command, Refused, Serving, Shared, problem};
 use super::replan::{Why, definition};
 use super::setup::Pauses;
+use super::starving::Starving;
+use super::transaction::Transaction;
 use super::{DriverError, Options};
-use crate::data::{Answer, Change, Commit, TableId, Upquery, UpqueryError, Xid};
+use crate::data::{Answer, TableId, Upquery, UpqueryError};
 use crate::dataflow::guest::GuestCall;
 use crate::dataflow::plan::Plan;
-use crate::dataflow::{Blocked, Effects, Engine};
+use crate::dataflow::{Blocked, Effects, Engine, Limits};
 use crate::query::{Bound, Compiled, Routes};
 use crate::revision::Revision;
 use crate::source::{Source, SourceEvent, SourceEvents, Started};
@@ -32,6 +34,9 @@ const TRIES: usize = 3;
 
 /// How often documents that nobody follows are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// How often the engine is given a snapshot at least: Postgres would need 300,000 transactions a second to use up 2^30 ids.
+const REFRESH: Duration = Duration::from_secs(3600);
 
 /// An answer whose snapshot came too early is asked for again after this long.
 const AGAIN: Duration = Duration::from_millis(2);
@@ -53,7 +58,7 @@ pub(super) struct Writer {
     /// Number of documents ever opened, from a number that no other run began with.
     instances: u64,
     /// The transaction being received.
-    transaction: Option<(Xid, Vec<Change>)>,
+    transaction: Option<Transaction>,
     pub(super) upqueries: JoinSet<(u64, Result<Answer, UpqueryError>)>,
     guests: JoinSet<Vec<Arc<GuestCall>>>,
     pub(super) chores: JoinSet<Chore>,
@@ -69,8 +74,11 @@ pub(super) struct Writer {
     pub(super) replan_at: Option<Instant>,
     /// At the last tick an answer waited for a position.
     stalled: bool,
+    pub(super) starving: Starving,
     /// When documents were last swept.
     swept: Instant,
+    /// When the engine was last refreshed.
+    refreshed: Instant,
 }
 
 /// Something that took its time.
@@ -110,13 +118,15 @@ impl Writer {
             contradiction: None,
             replan_at: None,
             stalled: false,
+            starving: Starving::default(),
             swept: Instant::now(),
+            refreshed: Instant::now(),
         }
     }
 
     pub(super) async fn run(
         mut self,
-        mut events: SourceEvents,
+        events: &mut SourceEvents,
         mut commands: mpsc::Receiver<Command>,
         stop: CancellationToken,
     ) -> Result<(), DriverError> {
@@ -125,7 +135,7 @@ impl Writer {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                event = events.recv() => match event {
+                event = events.recv(), if !self.stands_still() => match event {
                     Some(event) => self.source_event(event)?,
                     None => return Ok(()),
                 },
@@ -185,17 +195,16 @@ impl Writer {
                 self.shared.set_status(Some(Code::Starting), vec![waiting_for]);
             }
             SourceEvent::Started(started) => self.started(started),
-            SourceEvent::Begin { xid } => self.transaction = Some((xid, Vec::new())),
+            SourceEvent::Begin { xid } => self.transaction = Some(Transaction::begin(xid)),
             SourceEvent::Changes(changes) => {
-                if let Some((_, all)) = &mut self.transaction {
-                    all.extend(changes);
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.extend(changes);
                 }
             }
             SourceEvent::Commit { end } => {
-                if let Some((xid, changes)) = self.transaction.take() {
+                if let Some(transaction) = self.transaction.take() {
                     let _span = tracing::trace_span!(target: "sangre::stages", "step", lsn = %end).entered();
-                    let commit = Arc::new(Commit { xid, end, changes });
-                    self.step(|engine| engine.commit(commit));
+                    self.step(|engine| transaction.commit(end, engine));
                 }
             }
             SourceEvent::Position(position) => self.step(|engine| engine.advance(position)),
@@ -242,8 +251,10 @@ impl Writer {
         let effects = match &mut self.engine {
             Some(engine) => engine.reset(started.snapshot, started.position),
             None => {
-                let (plan, limit) = (self.plan.clone(), self.options.list_elements);
-                self.new_engine(Engine::new(plan, started.snapshot, started.position, limit, random()))
+                let plan = self.plan.clone();
+                let limits =
+                    Limits { list_elements: self.options.list_elements, upqueries: self.options.source.connections };
+                self.new_engine(Engine::new(plan, started.snapshot, started.position, limits, random()))
             }
         };
         self.perform(effects);
@@ -279,6 +290,7 @@ impl Writer {
             }
         }
         for (key, reason) in effects.blocked {
+            self.starving.blocked(key, reason);
             // A node that was never loaded yet may come any moment.
             if reason == Some(Blocked::Held) && !self.nodes.are_known() {
                 continue;
@@ -293,6 +305,13 @@ impl Writer {
         }
         for batch in self.nodes.evaluate(effects.calls) {
             self.guests.spawn(batch);
+        }
+        if effects.release_snapshot {
+            tracing::debug!(
+                stages = self.engine.as_ref().map_or(0, |engine| engine.size().stages),
+                "that reading is over"
+            );
+            self.source.release_snapshot();
         }
         if effects.provoke {
             self.provoke();
@@ -393,7 +412,24 @@ impl Writer {
         problem(Code::TooMany, "too many documents are live: try again later")
     }
 
+    fn stands_still(&self) -> bool {
+        self.engine.as_ref().is_some_and(Engine::stands_still)
+    }
+
+    /// Reads what is missing under one snapshot, if documents have waited too long.
+    fn feed(&mut self, now: Instant) {
+        if self.stands_still() {
+            if self.starving.is_overdue(now) {
+                self.step(Engine::end_whole_read);
+            }
+        } else if self.shared.status.borrow().state == State::Live && self.starving.is_due(now) {
+            tracing::debug!("a document waits for long: what is missing is read under one snapshot");
+            self.step(Engine::read_whole);
+        }
+    }
+
     fn close(&mut self, key: crate::dataflow::DocumentKey) {
+        self.starving.closed(key);
         if let Some(document) = self.live.by_key.remove(&key) {
             self.live.by_name.remove(&document.name);
             self.step(|engine| engine.close(key));
@@ -406,11 +442,19 @@ impl Writer {
             self.swept = now;
             self.sweep(now);
         }
+        if now.duration_since(self.refreshed) >= REFRESH {
+            self.refreshed = now;
+            self.step(Engine::refresh);
+        }
         if self.replan_at.is_some_and(|at| at <= now) {
             self.replan_at = None;
             if let Some(why) = self.plan_next.take() {
                 self.plan_anew(why);
             }
+        }
+        self.feed(now);
+        for node in self.nodes.due_retries(now) {
+            self.step(|engine| engine.retry(node));
         }
         if let Some(table) = self.contradiction.take() {
             self.step(|engine| engine.table_changed(table));
@@ -470,6 +514,8 @@ async fn ask(source: Arc<dyn Source>, upquery: Upquery, delay: Duration) -> (u64
     for _ in 0..TRIES {
         match source.ask(upquery.clone()).await {
             Err(UpqueryError::Definite(reason)) => return (upquery.id, Err(UpqueryError::Definite(reason))),
+            // The transaction that keeps the snapshot is broken: asking in it again is no use.
+            Err(error) if upquery.under.is_some() => return (upquery.id, Err(error)),
             Err(error) => {
                 tracing::debug!("asking again: {error}");
                 pauses.pause().await;

@@ -225,7 +225,7 @@ fn written(text: &str, location: serde_saphyr::Location) -> Option<&str> {
 
 /// The number as it was written if that is JSON too, else as floating point shows it (`.5`, `+1.0`).
 fn number(written: Option<&str>, float: f64) -> Kind {
-    let is_json = |text: &&str| serde_json::from_str::<serde_json::Number>(text).is_ok();
+    let is_json = |text: &&str| matches!(Value::parse_json(text), Ok(Value::Int(_) | Value::Number(_)));
     match written.filter(is_json) {
         Some(text) => Kind::Number(text.into()),
         None => Kind::Number(serde_json::Number::from_f64(float).map_or("0".into(), |n| n.to_string().into())),

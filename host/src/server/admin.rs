@@ -9,7 +9,8 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::json;
 
-use super::{Shared, answer};
+use super::answer;
+use super::front::Shared;
 use crate::driver::handle::{Code, NodeInfo, Problem};
 
 pub fn router(shared: Arc<Shared>) -> Router {

@@ -1,7 +1,6 @@
 //! Every route that is not a page: the document at this path, once or as a stream.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request as HttpRequest, State as AxumState};
@@ -10,10 +9,11 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 
+use super::front::Shared;
 use super::listener::Peer;
-use super::{Shared, answer, sse, websocket};
-use crate::driver::handle::{Code, Problem, State, Status, Update};
-use crate::session::{Format, Request, Session, Told, protocol};
+use super::{answer, sse, websocket};
+use crate::driver::handle::{Code, Problem, Update};
+use crate::session::{Claims, Format, Request, Session, protocol};
 
 const SANGRE_STATUS: HeaderName = HeaderName::from_static("sangre-status");
 
@@ -22,14 +22,12 @@ pub fn router(shared: Arc<Shared>) -> Router {
     Router::new().fallback(handle).with_state(shared)
 }
 
-async fn handle(
-    AxumState(shared): AxumState<Arc<Shared>>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
-    request: HttpRequest,
-) -> Response {
+async fn handle(AxumState(shared): AxumState<Arc<Shared>>, request: HttpRequest) -> Response {
     let (parts, _) = request.into_parts();
     let path = parts.uri.path().to_owned();
-    let asked = read(&parts, peer);
+    // Another application's listener counts its connections itself.
+    let too_many = parts.extensions.get::<ConnectInfo<Peer>>().is_some_and(|peer| peer.0.too_many);
+    let asked = read(&parts, too_many);
     if websocket::is_upgrade(&parts.headers) {
         return websocket::upgrade(shared, parts, asked).await;
     }
@@ -43,7 +41,7 @@ async fn handle(
     };
     answer.unwrap_or_else(|problem| {
         let mut response = answer::problem(&problem, &path);
-        if peer.too_many {
+        if too_many {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -51,15 +49,20 @@ async fn handle(
 }
 
 /// What is asked, or why nothing can be.
-fn read(parts: &Parts, peer: Peer) -> Result<Request, Problem> {
+fn read(parts: &Parts, too_many: bool) -> Result<Request, Problem> {
     let problem = |code, message: &str| Err(Problem { code, message: message.into() });
-    if peer.too_many {
+    if too_many {
         return problem(Code::TooMany, "too many connections: close some, or try again later");
     }
     if parts.uri.path() == "/sangre" {
         return problem(Code::UnknownRoute, "`/sangre`, many subscriptions on one socket, is not supported yet");
     }
-    Request::parse(parts.uri.path(), parts.uri.query().unwrap_or_default())
+    let mut request = Request::parse(parts.uri.path(), parts.uri.query().unwrap_or_default())?;
+    // An extension is the application's own word: nothing that a client sends becomes one.
+    if let Some(claims) = parts.extensions.get::<Claims>() {
+        request.ask.claims = claims.value().clone();
+    }
+    Ok(request)
 }
 
 fn wrong_method(path: &str) -> Response {
@@ -72,6 +75,7 @@ fn wrong_method(path: &str) -> Response {
 
 /// One answer: the document, or with `?revision=` one message.
 async fn document(shared: &Shared, request: Request, headers: &HeaderMap) -> Result<Response, Problem> {
+    let _open = shared.open.token();
     let Request { mut ask, after, format } = request;
     let one_message = ask.resume.is_some();
     let tags = Tags::read(headers);
@@ -80,12 +84,7 @@ async fn document(shared: &Shared, request: Request, headers: &HeaderMap) -> Res
         ask.resume = tags.only();
     }
     let mut session = Session::new(shared.documents.clone(), ask, after, shared.cut.clone());
-    let (update, status) = first(&mut session).await?;
-    let status = status.or_else(|| match session.ready() {
-        Some(Told::Status(status)) => Some(status),
-        _ => None,
-    });
-    let status = status.unwrap_or(Status { state: State::Live, code: None, since: SystemTime::UNIX_EPOCH });
+    let (update, status) = session.once().await?;
     let mut response = if one_message {
         answer::json(StatusCode::OK, protocol::update_message(&update, format))
     } else {
@@ -95,19 +94,6 @@ async fn document(shared: &Shared, request: Request, headers: &HeaderMap) -> Res
         response.headers_mut().insert(SANGRE_STATUS, value);
     }
     Ok(response)
-}
-
-/// The first update, and the status that came before it, if one did.
-pub async fn first(session: &mut Session) -> Result<(Update, Option<Status>), Problem> {
-    let mut early = None;
-    loop {
-        match session.next().await {
-            Some(Told::Update(update)) => return Ok((update, early)),
-            Some(Told::Status(status)) => early = Some(status),
-            Some(Told::Problem(problem)) => return Err(problem),
-            None => return Err(crate::session::shutting_down()),
-        }
-    }
 }
 
 fn whole(update: &Update, format: Format, tags: &Tags) -> Response {

@@ -3,6 +3,9 @@
 //! A page of any site can send requests to a server on the same machine. Two checks keep it out: its `Origin` is foreign; and a name
 //! of its own that it has resolved to 127.0.0.1 (DNS rebinding), which makes it the same origin, is not a loopback `Host`. A
 //! WebSocket is not under CORS at all, so the origin is checked here and not left to the browser.
+//!
+//! Who listens knows whether the port is on loopback. A router inside another application does not, and takes the careful
+//! side: only loopback names, until the application says which others are its own.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,10 +24,21 @@ use crate::driver::handle::{Code, Problem};
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Gate {
-    /// The port is on loopback.
-    loopback: bool,
+    hosts: Hosts,
     origins: Arc<[Origin]>,
     url_bytes: usize,
+}
+
+/// By which names a port may be called: what `Host` says, without its port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Hosts {
+    /// `localhost`, `127.0.0.1` and their like.
+    #[default]
+    Loopback,
+    /// These, and loopback's.
+    Named(Vec<String>),
+    /// Any: the port is reachable from elsewhere, and whoever runs it has said who may connect.
+    Any,
 }
 
 /// Scheme, host and port of a page.
@@ -42,10 +56,15 @@ const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("ETag, Retry-After
 const VARY: HeaderValue = HeaderValue::from_static("Accept, Origin, Authorization, Cookie");
 
 impl Gate {
-    pub fn new(loopback: bool, origins: &[String], url_bytes: usize) -> Result<Self, ServerError> {
+    pub fn new(hosts: Hosts, origins: &[String], url_bytes: usize) -> Result<Self, ServerError> {
+        if let Hosts::Named(names) = &hosts
+            && let Some(name) = names.iter().find(|name| !is_host(name))
+        {
+            return Err(ServerError::Host(name.clone()));
+        }
         let parse = |text: &String| Origin::parse(text).ok_or_else(|| ServerError::Origin(text.clone()));
         let origins = origins.iter().map(parse).collect::<Result<_, _>>()?;
-        Ok(Gate { loopback, origins, url_bytes })
+        Ok(Gate { hosts, origins, url_bytes })
     }
 
     /// Puts the gate in front of all routes.
@@ -95,12 +114,14 @@ impl Gate {
         }
         let host =
             headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(uri.authority().map(|host| host.as_str()));
-        if self.loopback && !host.is_some_and(|host| is_loopback(split_port(host).0)) {
-            return refuse(
-                StatusCode::FORBIDDEN,
-                Code::Forbidden,
-                "this server is for this machine alone: call it by localhost or 127.0.0.1",
-            );
+        if !self.hosts.include(host) {
+            let message = match self.hosts {
+                Hosts::Named(_) => {
+                    "this server is called by another name: add the one in the header Host to its `hosts`"
+                }
+                _ => "this server is for this machine alone: call it by localhost or 127.0.0.1",
+            };
+            return refuse(StatusCode::FORBIDDEN, Code::Forbidden, message);
         }
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let (Some(text), None) = (origins.next(), origins.next()) else {
@@ -124,7 +145,33 @@ impl Gate {
             let (name, port) = split_port(host);
             name.eq_ignore_ascii_case(&origin.host) && port.unwrap_or(origin.default_port()) == origin.port
         });
-        same || self.loopback && is_loopback(&origin.host) || self.origins.contains(origin)
+        let local = || host.is_some_and(|host| is_loopback(split_port(host).0));
+        let both_local = self.hosts != Hosts::Any && is_loopback(&origin.host) && local();
+        same || both_local || self.origins.contains(origin)
+    }
+}
+
+impl Hosts {
+    fn include(&self, host: Option<&str>) -> bool {
+        let name = host.map(|host| split_port(host).0);
+        let named = |names: &[String]| {
+            let name = name.map(|name| name.strip_suffix('.').unwrap_or(name));
+            name.is_some_and(|name| names.iter().any(|known| known.eq_ignore_ascii_case(name)))
+        };
+        match self {
+            Hosts::Any => true,
+            Hosts::Loopback => name.is_some_and(is_loopback),
+            Hosts::Named(names) => name.is_some_and(is_loopback) || named(names),
+        }
+    }
+}
+
+/// Whether the text is a host alone: `app.example.com` or `[2001:db8::1]`.
+fn is_host(text: &str) -> bool {
+    let bracketed = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    match bracketed {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)),
     }
 }
 
@@ -203,7 +250,7 @@ mod tests {
 
     #[test]
     fn on_loopback() {
-        let gate = Gate::new(true, &["https://app.example.com".into()], 100).expect("valid");
+        let gate = Gate::new(Hosts::Loopback, &["https://app.example.com".into()], 100).expect("valid");
         for (host, origin, expect) in [
             (Some("127.0.0.1:4000"), None, Ok(())),
             (Some("localhost:4000"), None, Ok(())),
@@ -231,7 +278,7 @@ mod tests {
 
     #[test]
     fn elsewhere() {
-        let gate = Gate::new(false, &[], 100).expect("valid");
+        let gate = Gate::new(Hosts::Any, &[], 100).expect("valid");
         for (host, origin, expect) in [
             (Some("db.example"), None, Ok(())),
             (Some("db.example"), Some("https://db.example"), Ok(())),
@@ -257,7 +304,33 @@ mod tests {
             "https://*.example.com",
             "https://a@b",
         ] {
-            assert!(Gate::new(true, &[bad.into()], 100).is_err(), "{bad}");
+            assert!(Gate::new(Hosts::Loopback, &[bad.into()], 100).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn by_names() {
+        let hosts = Hosts::Named(vec!["app.example.com".into(), "[2001:db8::1]".into()]);
+        let gate = Gate::new(hosts, &[], 100).expect("valid");
+        for (host, origin, expect) in [
+            (Some("app.example.com"), None, Ok(())),
+            (Some("APP.example.com.:8080"), None, Ok(())),
+            (Some("[2001:db8::1]:443"), None, Ok(())),
+            (Some("localhost:3000"), None, Ok(())),
+            (Some("evil.example"), None, Err(403)),
+            (Some("app.example.com.evil.example"), None, Err(403)),
+            (None, None, Err(403)),
+            (Some("app.example.com"), Some("https://app.example.com"), Ok(())),
+            (Some("app.example.com"), Some("https://evil.example"), Err(403)),
+            (Some("evil.example"), Some("http://evil.example"), Err(403)),
+            // A page of this machine is at home on this machine, and foreign to the rest of the world.
+            (Some("localhost:3000"), Some("http://localhost:5173"), Ok(())),
+            (Some("app.example.com"), Some("http://localhost:5173"), Err(403)),
+        ] {
+            assert_eq!(check(&gate, host, origin), expect, "{host:?} {origin:?}");
+        }
+        for bad in ["*", "", "https://app.example.com", "app.example.com:443", "[app]", "a b"] {
+            assert!(Gate::new(Hosts::Named(vec![bad.into()]), &[], 100).is_err(), "{bad}");
         }
     }
 }

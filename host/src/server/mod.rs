@@ -8,6 +8,7 @@
 mod admin;
 mod answer;
 mod documents;
+mod front;
 mod gate;
 mod listener;
 mod sse;
@@ -24,12 +25,13 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::task::JoinSet;
 
-use crate::driver::handle::Documents;
-use gate::Gate;
+use front::Shared;
 use listener::{Listener, Peer};
+
+pub use front::Front;
+pub use gate::{Gate, Hosts};
 
 /// What the server needs to know.
 #[derive(Clone, Debug)]
@@ -143,6 +145,8 @@ pub enum ServerError {
     Exposed { address: SocketAddr },
     #[error("origin {0:?} is not of the form https://app.example.com or http://localhost:3000")]
     Origin(String),
+    #[error("host {0:?} is not of the form app.example.com, without scheme and port")]
+    Host(String),
 }
 
 /// A server that has its ports and answers nobody yet.
@@ -151,42 +155,19 @@ pub struct Server {
     admin: Option<TcpListener>,
     gate: Gate,
     admin_gate: Gate,
-    settings: ServerSettings,
-    pages: Router,
-}
-
-/// What every handler holds.
-struct Shared {
-    documents: Arc<dyn Documents>,
-    limits: Limits,
-    timing: Timing,
-    /// Streams end.
-    ending: CancellationToken,
-    /// What is still in flight is cut off.
-    cut: CancellationToken,
-    /// WebSockets, which the HTTP server knows nothing of once they are upgraded.
-    sockets: TaskTracker,
 }
 
 impl Server {
     /// Takes the ports. From here on clients can connect; they wait until [`Server::serve`].
-    pub async fn bind(settings: ServerSettings) -> Result<Self, ServerError> {
+    pub async fn bind(settings: &ServerSettings) -> Result<Self, ServerError> {
         let clients = listen(&settings.listen, settings.auth).await?;
         let admin = match &settings.admin {
             Some(address) => Some(listen(address, settings.auth).await?),
             None => None,
         };
-        let is_loopback =
-            |listener: &TcpListener| listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
-        let gate = Gate::new(is_loopback(&clients), &settings.origins, settings.limits.url_bytes)?;
-        let admin_gate = Gate::new(admin.as_ref().is_some_and(is_loopback), &[], settings.limits.url_bytes)?;
-        Ok(Server { clients, admin, gate, admin_gate, settings, pages: Router::new() })
-    }
-
-    /// Also serves these routes, behind the same gate; they go before those of queries.
-    pub fn with_pages(mut self, pages: Router) -> Self {
-        self.pages = pages;
-        self
+        let gate = Gate::new(hosts(&clients), &settings.origins, settings.limits.url_bytes)?;
+        let admin_gate = Gate::new(admin.as_ref().map_or(Hosts::Any, hosts), &[], settings.limits.url_bytes)?;
+        Ok(Server { clients, admin, gate, admin_gate })
     }
 
     /// Where clients connect.
@@ -199,49 +180,34 @@ impl Server {
         self.admin.as_ref().map(|admin| admin.local_addr().expect("a bound listener has an address"))
     }
 
-    /// Serves until `shutdown`, then ends every stream, finishes what is in flight, and returns.
-    pub async fn serve(self, documents: Arc<dyn Documents>, shutdown: CancellationToken) {
-        let Server { clients, admin, gate, admin_gate, settings, pages } = self;
-        let shared = Arc::new(Shared {
-            documents,
-            limits: settings.limits,
-            timing: settings.timing,
-            ending: shutdown.clone(),
-            cut: CancellationToken::new(),
-            sockets: TaskTracker::new(),
-        });
-        let client_router = gate.guard(pages.merge(documents::router(shared.clone())));
-        let admin_router = admin_gate.guard(admin::router(shared.clone()));
-        let servers = async {
-            let admin = async {
-                if let Some(admin) = admin {
-                    run(admin, admin_router, &shared).await;
-                }
-            };
-            tokio::join!(run(clients, client_router, &shared), admin);
-            shared.sockets.close();
-            shared.sockets.wait().await;
-        };
-        let too_late = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(shared.timing.grace).await;
-            shared.cut.cancel();
-            // Those that were cut off are told so; a client that does not listen is left to the end of the process.
-            tokio::time::sleep(shared.timing.grace / 10).await;
-        };
-        tokio::select! {
-            () = servers => {}
-            () = too_late => tracing::warn!("some clients did not end in time and were cut off"),
+    /// Serves `pages`, which go before the routes of queries, and documents until `shutdown`. Then ends every stream,
+    /// finishes what is in flight, and returns.
+    pub async fn serve(self, front: &Front, pages: Router, shutdown: impl Future<Output = ()>) {
+        let mut servers = JoinSet::new();
+        servers.spawn(run(self.clients, front.router(self.gate, pages), front.shared.clone()));
+        if let Some(admin) = self.admin {
+            servers.spawn(run(admin, front.admin_router(self.admin_gate), front.shared.clone()));
         }
+        tokio::select! {
+            () = shutdown => {}
+            () = front.shared.ending.cancelled() => {}
+        }
+        front.end(async { while servers.join_next().await.is_some() {} }).await;
     }
 }
 
-async fn run(listener: TcpListener, router: Router, shared: &Arc<Shared>) {
+async fn run(listener: TcpListener, router: Router, shared: Arc<Shared>) {
     let listener = Listener::new(listener, &shared.limits, &shared.timing);
     let service = router.into_make_service_with_connect_info::<Peer>();
     let ended = shared.ending.clone().cancelled_owned();
     // It never fails: accepting is tried again, and a connection's error is its own.
     let _ = axum::serve(listener, service).with_graceful_shutdown(ended).await;
+}
+
+/// Nobody but this machine reaches a loopback port; any other was opened on purpose.
+fn hosts(listener: &TcpListener) -> Hosts {
+    let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    if loopback { Hosts::Loopback } else { Hosts::Any }
 }
 
 async fn listen(address: &str, auth: Auth) -> Result<TcpListener, ServerError> {
@@ -251,13 +217,5 @@ async fn listen(address: &str, auth: Auth) -> Result<TcpListener, ServerError> {
     match auth {
         Auth::Absent if !address.ip().is_loopback() => Err(ServerError::Exposed { address }),
         Auth::Absent | Auth::None => Ok(listener),
-    }
-}
-
-/// Waits for `work`, unless the server is cut off before.
-async fn unless_cut<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        done = work => Some(done),
-        () = shared.cut.cancelled() => None,
     }
 }

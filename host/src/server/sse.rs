@@ -12,7 +12,8 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::stream;
 
-use super::{Shared, answer, documents};
+use super::answer;
+use super::front::Shared;
 use crate::driver::handle::Problem;
 use crate::session::{Format, Request, Session, Told, protocol};
 
@@ -36,7 +37,7 @@ pub async fn stream(shared: &Shared, request: Request, headers: &HeaderMap) -> R
     }
     let path = ask.path.clone();
     let mut session = Session::new(shared.documents.clone(), ask, after, shared.ending.clone());
-    let (update, status) = documents::first(&mut session).await?;
+    let (update, status) = session.first().await?;
     let waiting = [Some(Told::Update(update)), status.map(Told::Status)].into_iter().flatten();
     let waiting = waiting.filter(|told| !told.says_nothing()).collect();
     let events = Events { session, waiting, format, path, ping: shared.timing.ping, ended: false };

@@ -18,7 +18,8 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::time::{MissedTickBehavior, timeout};
 use tracing::Instrument as _;
 
-use super::{Shared, answer, unless_cut};
+use super::answer;
+use super::front::{Shared, unless_cut};
 use crate::driver::handle::{Code, Problem};
 use crate::session::protocol::{self, ClientMessage};
 use crate::session::{Format, Full, Outbox, Request, Session, Told};
@@ -58,7 +59,7 @@ pub async fn upgrade(shared: Arc<Shared>, mut parts: Parts, asked: Result<Reques
         }
     };
     // Taken now, so that a shutdown cannot miss a socket that is between the answer and its first message.
-    let tracked = shared.sockets.token();
+    let tracked = shared.open.token();
     let limit = shared.limits.frame_bytes;
     upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
         let _tracked = tracked;

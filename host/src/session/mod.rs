@@ -4,20 +4,23 @@
 //! that a slow client costs one step to the newest document and never a queue of old ones. Only [`protocol`] knows how
 //! anything looks on the wire.
 
+mod claims;
 mod outbox;
 pub mod protocol;
 mod request;
 mod time;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use crate::driver::handle::{After, Ask, Code, Documents, Event, Problem, Status, Subscription, Update};
+use crate::driver::handle::{self, After, Ask, Code, Documents, Event, Problem, Status, Subscription, Update};
 
+pub use claims::Claims;
 pub use outbox::{Full, Outbox};
-pub use request::{Format, Request};
+pub use request::{Format, Request, read_after};
 
 /// One client's stream.
 pub struct Session {
@@ -79,6 +82,30 @@ impl Session {
                 Some(Told::Problem(problem))
             }
         }
+    }
+
+    /// The first update, and the status that came before it, if one did.
+    pub async fn first(&mut self) -> Result<(Update, Option<Status>), Problem> {
+        let mut early = None;
+        loop {
+            match self.next().await {
+                Some(Told::Update(update)) => return Ok((update, early)),
+                Some(Told::Status(status)) => early = Some(status),
+                Some(Told::Problem(problem)) => return Err(problem),
+                None => return Err(shutting_down()),
+            }
+        }
+    }
+
+    /// What a single question is answered with: the first update, and whether it is live.
+    pub async fn once(&mut self) -> Result<(Update, Status), Problem> {
+        let (update, early) = self.first().await?;
+        let status = early.or_else(|| match self.ready() {
+            Some(Told::Status(status)) => Some(status),
+            _ => None,
+        });
+        let live = || Status { state: handle::State::Live, code: None, since: SystemTime::UNIX_EPOCH };
+        Ok((update, status.unwrap_or_else(live)))
     }
 
     /// What `next` would give without waiting.

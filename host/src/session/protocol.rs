@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::time::rfc3339;
 use super::{Format, Told};
-use crate::driver::handle::{Code, Lsn, Problem, Revision, State, Status, Update};
+use crate::driver::handle::{Code, Lsn, Problem, Revision, State, Status, Update, Value};
 
 /// What a code is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,29 @@ pub fn meaning(code: Code) -> Meaning {
         Code::ShuttingDown => ("shutting_down", 503, 1012, true),
     };
     Meaning { name, http, close, retry }
+}
+
+impl Code {
+    /// The name on the wire, such as `unknown_route`.
+    pub fn name(self) -> &'static str {
+        meaning(self).name
+    }
+
+    /// The HTTP status it has.
+    pub fn http_status(self) -> u16 {
+        meaning(self).http
+    }
+
+    /// Whether asking again can help: at once, after a while, or with a new token.
+    pub fn may_retry(self) -> bool {
+        meaning(self).retry
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// The message that tells a client this. `reference` is what the log says of a problem, too.
@@ -111,8 +134,8 @@ pub fn status_header(status: &Status) -> String {
 }
 
 /// `{"pong":..,"lsn":..}`, with what the ping carried.
-pub fn pong_message(ping: &Json, lsn: Lsn) -> String {
-    format!(r#"{{"pong":{ping},"lsn":"{lsn}"}}"#)
+pub fn pong_message(ping: &Value, lsn: Lsn) -> String {
+    format!(r#"{{"pong":{},"lsn":"{lsn}"}}"#, ping.to_json())
 }
 
 /// A message as a server-sent event.
@@ -132,23 +155,25 @@ pub const KEEP_ALIVE: &str = ":\n\n";
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientMessage {
     /// Is answered with a pong that carries the same value.
-    Ping(Json),
+    Ping(Value),
     /// An answer, or something that a newer client says and that can be ignored.
     Other,
 }
 
 /// Reads a client's text frame. What is known but not supported is refused by name.
 pub fn client_message(text: &str) -> Result<ClientMessage, String> {
-    let Ok(Json::Object(message)) = serde_json::from_str(text) else {
+    let Ok(Value::Object(message)) = Value::parse_json(text) else {
         return Err("a frame is a JSON object such as {\"ping\":1}".into());
     };
     if let Some(name) =
-        ["subscribe", "unsubscribe", "await", "auth"].into_iter().find(|name| message.contains_key(*name))
+        ["subscribe", "unsubscribe", "await", "auth"].into_iter().find(|name| message.get(name).is_some())
     {
         return Err(format!("`{name}` is not supported yet"));
     }
     match message.get("ping") {
-        Some(Json::Array(_) | Json::Object(_)) => Err("`ping` carries a number, a string, true, false or null".into()),
+        Some(Value::Array(_) | Value::List(_) | Value::Object(_)) => {
+            Err("`ping` carries a number, a string, true, false or null".into())
+        }
         Some(ping) => Ok(ClientMessage::Ping(ping.clone())),
         None => Ok(ClientMessage::Other),
     }
@@ -177,7 +202,6 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::driver::handle::Value;
 
     fn revision(text: &str) -> Revision {
         text.parse().expect("a revision")
@@ -240,12 +264,12 @@ mod tests {
 
     #[test]
     fn frames_of_clients() {
-        assert_eq!(client_message(r#"{"ping":1}"#), Ok(ClientMessage::Ping(1.into())));
+        assert_eq!(client_message(r#"{"ping":1}"#), Ok(ClientMessage::Ping(Value::Int(1))));
         assert_eq!(client_message(r#"{"pong":1}"#), Ok(ClientMessage::Other));
         assert_eq!(client_message(r#"{"subscribe":{}}"#), Err("`subscribe` is not supported yet".into()));
         for bad in ["", "1", "[]", "{", r#"{"ping":[]}"#] {
             assert!(client_message(bad).is_err(), "{bad}");
         }
-        assert_eq!(pong_message(&Json::from("a"), Lsn(0x16B_3801)), r#"{"pong":"a","lsn":"0/16B3801"}"#);
+        assert_eq!(pong_message(&Value::Text("a".into()), Lsn(0x16B_3801)), r#"{"pong":"a","lsn":"0/16B3801"}"#);
     }
 }

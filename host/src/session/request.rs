@@ -48,7 +48,7 @@ impl Request {
             }
             match &*key {
                 "revision" => request.ask.resume = Some(value),
-                "after" => request.after = Some(after(&value)?),
+                "after" => request.after = Some(read_after(&value)?),
                 "format" => request.format = format_named(&value)?,
                 "access_token" => {}
                 _ => request.ask.query.push((key, value)),
@@ -64,7 +64,8 @@ fn decode(text: &str) -> Result<String, Problem> {
     decoded.map(Into::into).map_err(|_| problem(Code::BadRequest, "the query string is not UTF-8 once percent-decoded"))
 }
 
-fn after(text: &str) -> Result<After, Problem> {
+/// Reads what `after` names: `0/16B3748`, or `xid:742`.
+pub fn read_after(text: &str) -> Result<After, Problem> {
     let parsed = match text.strip_prefix("xid:") {
         // `parse` alone would take a sign.
         Some(xid) if xid.bytes().all(|b| b.is_ascii_digit()) => xid.parse().ok().map(After::Xid),

@@ -81,7 +81,8 @@ pub(super) async fn connect(address: &Address) -> Result<Client, SourceError> {
 fn placed(error: SourceError, server: &str) -> SourceError {
     match error {
         SourceError::Transient(text) => SourceError::Transient(format!("{server}: {text}")),
-        error => error,
+        SourceError::Leaving(text) => SourceError::Leaving(format!("{server}: {text}")),
+        error @ SourceError::Definite(_) => error,
     }
 }
 

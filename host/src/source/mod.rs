@@ -65,6 +65,9 @@ pub trait Source: Send + Sync + 'static {
     /// Asks for rows, under one snapshot.
     fn ask(&self, upquery: Upquery) -> BoxFuture<'static, Result<Answer, UpqueryError>>;
 
+    /// The snapshot that an upquery asked to keep ([`Upquery::under`]) is not needed any more.
+    fn release_snapshot(&self);
+
     /// Makes the stream pass every position given in an answer so far soon, however quiet the database is.
     fn provoke(&self) -> BoxFuture<'static, Result<(), SourceError>>;
 
@@ -124,6 +127,8 @@ pub struct PostgresSource {
     upqueries: Arc<Pool>,
     /// For everything but upqueries, so that it never waits for them.
     control: Arc<Pool>,
+    /// The snapshot that is kept; one upquery under it at a time.
+    kept: Arc<tokio::sync::Mutex<Option<upquery::Kept>>>,
     shared: Arc<Shared>,
     applied: watch::Sender<Lsn>,
     tables: watch::Sender<Arc<Vec<Table>>>,
@@ -182,6 +187,7 @@ impl PostgresSource {
         let source = PostgresSource {
             upqueries: Pool::new(address.clone(), config.connections),
             control: Pool::new(address, 2),
+            kept: Arc::default(),
             shared: Arc::default(),
             applied,
             tables,
@@ -223,18 +229,30 @@ impl Source for PostgresSource {
     }
 
     fn ask(&self, upquery: Upquery) -> BoxFuture<'static, Result<Answer, UpqueryError>> {
-        let (pool, shared) = (self.upqueries.clone(), self.shared.clone());
+        let (pool, kept, shared) = (self.upqueries.clone(), self.kept.clone(), self.shared.clone());
         Box::pin(async move {
             let place = shared.place.lock().expect("no panic while it is held").clone();
             let Some(place) = place else {
                 return Err(UpqueryError::Transient("there is no stream an answer could be joined with".into()));
             };
-            let answer = upquery::ask(&pool, &place, &upquery).await;
+            let answer = match upquery.under {
+                None => upquery::ask(&pool, &place, &upquery).await,
+                Some(_) => upquery::ask_kept(&pool, &place, &upquery, &mut *kept.lock().await).await,
+            };
             if let Err(UpqueryError::TableChanged { .. }) = answer {
                 shared.look.notify_one();
             }
             answer
         })
+    }
+
+    fn release_snapshot(&self) {
+        let kept = self.kept.clone();
+        tokio::spawn(async move {
+            if let Some(kept) = kept.lock().await.take() {
+                upquery::release(kept).await;
+            }
+        });
     }
 
     fn provoke(&self) -> BoxFuture<'static, Result<(), SourceError>> {

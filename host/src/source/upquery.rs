@@ -16,6 +16,12 @@
 //! recovery lists no running transactions. And the fingerprint of the tables, under the same locks: the rows are decoded by
 //! what the stream knows of them.
 //!
+//! # A kept snapshot
+//!
+//! An upquery may ask for its transaction to stay open, so that later ones read under the same snapshot. It locks the tables
+//! of all of them in advance: a lock taken later would come after the snapshot. The insert position stays the first one's,
+//! since the snapshot sees nothing that came after it.
+//!
 //! # The same decoder
 //!
 //! Values come as their types' text output and go through the decoder of the stream. `to_jsonb` in SQL would be another
@@ -49,9 +55,54 @@ pub(super) struct Place {
     pub timeline: u32,
 }
 
+/// A transaction that is kept open for the sake of its snapshot. Dropped, its session is closed.
+pub(super) struct Kept {
+    /// The number of the upquery that opened it.
+    id: u64,
+    place: Place,
+    session: Session,
+    /// How far the log had been written and flushed when it was opened.
+    positions: (Lsn, Lsn),
+}
+
+/// Asks under the snapshot that `kept` holds, or has it hold one from now on.
+pub(super) async fn ask_kept(
+    pool: &Arc<Pool>,
+    place: &Place,
+    upquery: &Upquery,
+    kept: &mut Option<Kept>,
+) -> Result<Answer, UpqueryError> {
+    let lost = || UpqueryError::Transient("the snapshot kept for this question is gone".into());
+    let Some(id) = upquery.under else { return ask(pool, place, upquery).await };
+    if upquery.id == id {
+        *kept = None;
+        let session = pool.lend().await.map_err(fault)?;
+        let all: Vec<TableId> = (0..place.binding.tables.len() as u32).map(TableId).collect();
+        let batch = Batch::new(place, upquery, Some(all), "")?;
+        let answer = batch.run(&session, place, upquery).await?;
+        let positions = (answer.insert, answer.flush);
+        *kept = Some(Kept { id, place: place.clone(), session, positions });
+        return Ok(answer);
+    }
+    // Whatever goes wrong breaks the transaction off.
+    let open = kept.take().filter(|kept| kept.id == id && kept.place == *place).ok_or_else(lost)?;
+    let answer = Batch::new(place, upquery, None, "")?.run(&open.session, place, upquery).await?;
+    let (insert, flush) = open.positions;
+    *kept = Some(open);
+    Ok(Answer { insert, flush, ..answer })
+}
+
+/// Ends the transaction.
+pub(super) async fn release(kept: Kept) {
+    kept.session.recover().await;
+}
+
 /// Asks, and decodes the answer.
 pub(super) async fn ask(pool: &Arc<Pool>, place: &Place, upquery: &Upquery) -> Result<Answer, UpqueryError> {
-    let batch = Batch::new(place, upquery)?;
+    let mut tables: Vec<TableId> = upquery.asks.iter().map(|ask| ask.table).collect();
+    tables.sort_unstable();
+    tables.dedup();
+    let batch = Batch::new(place, upquery, Some(tables), "; COMMIT")?;
     let session = pool.lend().await.map_err(fault)?;
     match batch.run(&session, place, upquery).await {
         Ok(answer) => {
@@ -82,23 +133,24 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(place: &Place, upquery: &Upquery) -> Result<Self, UpqueryError> {
+    /// The batch begins a transaction and locks tables `begin`, or is in one that did; it ends with `end`.
+    fn new(place: &Place, upquery: &Upquery, begin: Option<Vec<TableId>>, end: &str) -> Result<Self, UpqueryError> {
         let binding = &place.binding;
-        let mut tables: Vec<TableId> = upquery.asks.iter().map(|ask| ask.table).collect();
-        tables.sort_unstable();
-        tables.dedup();
-        let mut sql = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {PINNED_SQL}{LIMITS}");
-        let mut oids = Vec::new();
-        for &table in &tables {
+        let oid_of = |table: TableId| {
             let unknown = || UpqueryError::Definite(format!("table {} is not in the plan", table.0));
-            let bound = binding.bound.get(table.0 as usize).ok_or_else(unknown)?;
-            oids.push(bound.catalogue.oid);
-            let table = &binding.tables[table.0 as usize];
-            let start = if oids.len() == 1 { "LOCK TABLE " } else { ", " };
-            let _ = write!(sql, "{start}{}", qualified(&table.schema, &table.name));
-        }
-        if !oids.is_empty() {
-            sql.push_str(" IN ACCESS SHARE MODE; ");
+            Ok(binding.bound.get(table.0 as usize).ok_or_else(unknown)?.catalogue.oid)
+        };
+        let mut sql = String::new();
+        let begins = begin.is_some();
+        let tables = begin.unwrap_or_else(|| upquery.asks.iter().map(|ask| ask.table).collect());
+        let oids = tables.iter().map(|&table| oid_of(table)).collect::<Result<Vec<_>, _>>()?;
+        if begins {
+            let _ = write!(sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {PINNED_SQL}{LIMITS}");
+            let names = tables.iter().map(|table| &binding.tables[table.0 as usize]);
+            let names: Vec<String> = names.map(|table| qualified(&table.schema, &table.name)).collect();
+            if !names.is_empty() {
+                let _ = write!(sql, "LOCK TABLE {} IN ACCESS SHARE MODE; ", names.join(", "));
+            }
         }
         // The first statement to take the snapshot.
         sql.push_str(
@@ -115,8 +167,9 @@ impl Batch {
         }
         sql.push_str(
             "SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn(), \
-             left(pg_walfile_name(pg_current_wal_insert_lsn()), 8); COMMIT",
+             left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)",
         );
+        sql.push_str(end);
         Ok(Batch { sql, tables, stated })
     }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 use serde_json::value::RawValue;
 
 use super::bindings::Answers;
-use super::error::Fault;
+use super::error::{Failure, Fault};
 use super::limits::MAX_DEPTH;
 use super::program::{NodeKind, Program};
 
@@ -30,7 +30,7 @@ pub(super) trait Question {
     /// Whether both are known to have equal args without writing them.
     fn has_same_args(&self, other: &Self) -> bool;
     /// Takes the answer: a JSON text, or why there is none.
-    fn answer(&self, answer: Result<&str, String>);
+    fn answer(&self, answer: Result<&str, Failure>);
 }
 
 /// Questions in groups of equal args.
@@ -104,24 +104,24 @@ impl<Q: Question> Questions<Q> {
 
     /// Asks the questions in `range`, whose text is `text`, and answers each. The error says why so many failed that
     /// the rest is not worth asking.
-    pub fn ask(&self, program: &Program, range: Range<usize>, text: &str) -> Result<(), String> {
+    pub fn ask(&self, program: &Program, range: Range<usize>, text: &str) -> Result<(), Failure> {
         let until = Instant::now() + program.limits().deadline * SEARCH_DEADLINES;
         self.search(program, range, text, until)
     }
 
-    fn search(&self, program: &Program, range: Range<usize>, text: &str, until: Instant) -> Result<(), String> {
+    fn search(&self, program: &Program, range: Range<usize>, text: &str, until: Instant) -> Result<(), Failure> {
         let fault = match program.evaluate(text).and_then(|answers| self.take(program.kind(), &range, &answers)) {
             Ok(()) => return Ok(()),
             Err(fault) => fault,
         };
         if range.len() <= 1 {
-            self.fail(range, &fault.to_string());
+            self.fail(range, &Failure::from(&fault));
             return Ok(());
         }
         if Instant::now() >= until {
-            let message = format!("not evaluated, since too many other rows failed: {fault}");
-            self.fail(range, &message);
-            return Err(message);
+            let failure = Failure::passing(format!("not evaluated, since too many other rows failed: {fault}"));
+            self.fail(range, &failure);
+            return Err(failure);
         }
         let middle = range.start + range.len() / 2;
         let [first, second] = [range.start..middle, middle..range.end].map(|half| {
@@ -146,8 +146,8 @@ impl<Q: Question> Questions<Q> {
         }
         for (row, (value, (_, question))) in values.iter().zip(&self.order[range.clone()]).enumerate() {
             let answer = match failures.get(&row) {
-                Some(message) => Err((*message).to_owned()),
-                None => checked(kind, value.get()),
+                Some(message) => Err(Failure::lasting(*message)),
+                None => checked(kind, value.get()).map_err(Failure::lasting),
             };
             self.questions[*question as usize].answer(answer);
         }
@@ -155,9 +155,9 @@ impl<Q: Question> Questions<Q> {
     }
 
     /// Answers every question in `range` with an error.
-    pub fn fail(&self, range: Range<usize>, message: &str) {
+    pub fn fail(&self, range: Range<usize>, failure: &Failure) {
         for (_, question) in &self.order[range] {
-            self.questions[*question as usize].answer(Err(message.to_owned()));
+            self.questions[*question as usize].answer(Err(failure.clone()));
         }
     }
 }
@@ -212,7 +212,7 @@ mod tests {
         fn has_same_args(&self, other: &Self) -> bool {
             std::ptr::eq(self.0, other.0)
         }
-        fn answer(&self, _: Result<&str, String>) {}
+        fn answer(&self, _: Result<&str, Failure>) {}
     }
 
     #[test]

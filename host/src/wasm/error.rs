@@ -80,6 +80,34 @@ pub(super) enum Fault {
     Start(String),
 }
 
+/// Why a row has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub message: String,
+    /// Asked again later, the row may have one: the fault is the machine's or another row's.
+    pub passing: bool,
+}
+
+impl Failure {
+    /// The row's own fault.
+    pub fn lasting(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), passing: false }
+    }
+
+    /// Somebody else's.
+    pub fn passing(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), passing: true }
+    }
+}
+
+impl From<&Fault> for Failure {
+    fn from(fault: &Fault) -> Self {
+        // The deadline is one of the clock on the wall, and a busy machine is no fault of the row.
+        let passing = matches!(fault, Fault::Deadline { .. } | Fault::Start(_));
+        Failure { message: fault.to_string(), passing }
+    }
+}
+
 /// The message of `error` and of all its causes, in one line.
 pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::batch::Question;
 use super::cache::CodeCache;
 use super::engine::{Engine, STACK_SIZE};
-use super::error::NodeError;
+use super::error::{Failure, NodeError};
 use super::files::cache_dir;
 use super::keeper::{Keeper, Shared, Versions};
 use super::log::NodeLog;
@@ -166,7 +166,7 @@ impl NodeHost {
             }
             None => {
                 for call in &calls {
-                    call.answer(Err("this version of the node is not loaded".into()));
+                    call.answer(Err(Failure::passing("this version of the node is not loaded")));
                 }
                 None
             }
@@ -220,8 +220,9 @@ impl Question for Arc<GuestCall> {
         self.args.is_written_alike(&other.args)
     }
 
-    fn answer(&self, answer: Result<&str, String>) {
-        let answer = answer.and_then(|text| Value::parse_json(text).map_err(|error| error.to_string()));
-        self.resolve(answer.map_err(|message| Arc::new(GuestError { message })));
+    fn answer(&self, answer: Result<&str, Failure>) {
+        let answer =
+            answer.and_then(|text| Value::parse_json(text).map_err(|error| Failure::lasting(error.to_string())));
+        self.resolve(answer.map_err(|Failure { message, passing }| Arc::new(GuestError { message, passing })));
     }
 }

@@ -36,4 +36,4 @@ mod tests;
 pub use error::NodeError;
 pub use host::{HostSettings, NodeEvent, NodeHost, NodeSource, NodeSpec};
 pub use program::NodeKind;
-pub use tools::{Stop, ToolError};
+pub use tools::Stop;

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::batch::{Question, Questions};
 use super::engine::STACK_SIZE;
-use super::error::NodeError;
+use super::error::{Failure, NodeError};
 use super::program::Program;
 
 /// Everything that was asked of one program at once.
@@ -52,13 +52,13 @@ impl<Q: Question> Job<Q> {
         let Some((questions, range, text)) = self.take() else { return false };
         let ask = || questions.ask(&self.program, range.clone(), &text);
         let outcome = catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
-            let message = "the server failed while it asked the node; its log says more";
-            questions.fail(range.clone(), message);
-            Err(message.to_owned())
+            let failure = Failure::passing("the server failed while it asked the node; its log says more");
+            questions.fail(range.clone(), &failure);
+            Err(failure)
         });
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(message) = outcome {
-            questions.fail(state.next..questions.len(), &message);
+        if let Err(failure) = outcome {
+            questions.fail(state.next..questions.len(), &failure);
             state.next = questions.len();
             self.taken.store(true, Ordering::Relaxed);
         }

@@ -85,7 +85,6 @@ fn depth_is_bounded() {
         let deep = parse(&nested(MAX_DEPTH));
         assert_eq!(deep, parse(&deep.to_json()));
         assert_eq!(deep, parse(&deep.jsonb_text()));
-        assert_eq!(serde_json::to_string(&deep).expect("serialises"), deep.to_json());
         assert!(Value::parse_json(&nested(MAX_DEPTH + 1)).is_err());
         assert!(Value::parse_json(&open.repeat(1_000_000)).is_err());
     }
@@ -152,7 +151,6 @@ proptest! {
         prop_assert_eq!(&value, &Value::from(json.clone()));
         prop_assert_eq!(&parse(&value.to_json()), &value);
         prop_assert_eq!(&parse(&value.jsonb_text()), &value);
-        prop_assert_eq!(&parse(&serde_json::to_string(&value).expect("serialises")), &value);
         prop_assert_eq!(&parse(&serde_json::Value::from(&value).to_string()), &value);
     }
 

@@ -7,9 +7,15 @@
 //!
 //! `SANGRE_SEED` replays one run; `SANGRE_SIMULATIONS` says how many seeds to play.
 
+mod checks;
+mod oracle;
 mod queries;
 mod run;
+mod starving;
 mod world;
+
+/// Few upqueries at once, so that some have to wait.
+const LIMITS: super::Limits = super::Limits { list_elements: 1000, upqueries: 3 };
 
 #[test]
 fn every_emission_is_the_query_at_its_position() {

@@ -2,7 +2,8 @@
 //!
 //! A transaction has an id from its first write and a place in the stream from its commit; snapshots see it some time
 //! later (a synchronous standby may be away), and until then its row locks are held. Rows are small maps of integers
-//! and texts; the third column of a user is large, so that the stream leaves it out when it does not change.
+//! and texts; two columns of a user are large, so that the stream leaves them out when they do not change. Places are
+//! stored in two partitions, the even ids apart from the odd ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,13 +13,15 @@ use rand::seq::IteratorRandom;
 use rand::{Rng, RngCore};
 
 use crate::data::{
-    Answer, Change, Commit, KeyBuilder, KeyClass, LeafId, Lsn, Row, RowId, Snapshot, TableId, Upquery, Value, Xid,
+    Answer, Ask, Change, Commit, KeyBuilder, KeyClass, LeafId, Lsn, Row, RowId, Snapshot, TableId, TooMany, Upquery,
+    Value, Xid,
 };
 
 pub(super) const USERS: TableId = TableId(0);
 pub(super) const FOLLOWS: TableId = TableId(1);
 pub(super) const PLACES: TableId = TableId(2);
-pub(super) const LARGE: usize = 2;
+const LARGE: usize = 2;
+const HEAVY: usize = 3;
 
 /// The rows of all tables; the number is above one only in the bag (`follows`).
 pub(super) type State = BTreeMap<(u32, RowId), (Row, u32)>;
@@ -33,6 +36,19 @@ pub(super) struct World {
     /// Committed, but snapshots do not see them yet; their rows are locked.
     unseen: BTreeMap<u32, BTreeSet<(u32, RowId)>>,
     pub lsn: Lsn,
+    /// The number of the upquery that keeps a snapshot, the snapshot, and how far the log reached then.
+    kept: Option<(u64, Snapshot, Lsn)>,
+    /// Whose places the database refuses to tell.
+    pub refused: Option<i64>,
+    /// What some users have in their last column.
+    heavy: Value,
+}
+
+/// About 64 MiB by weight, and much less in memory.
+fn heavy() -> Value {
+    let text = Value::from("x".repeat(1 << 16));
+    let part = Value::array(std::iter::repeat_n(text, 32));
+    Value::array(std::iter::repeat_n(part, 32))
 }
 
 pub(super) fn id_of(table: TableId, row: &Row) -> RowId {
@@ -42,8 +58,15 @@ pub(super) fn id_of(table: TableId, row: &Row) -> RowId {
     } else {
         assert!(key.push(&KeyClass::Int, row.get(0)), "ids are numbers");
     }
-    RowId { leaf: LeafId(100 + table.0), key: key.finish() }
+    let leaf = match (table, row.get(0)) {
+        (PLACES, Value::Int(id)) if id % 2 == 1 => ODD_PLACES,
+        _ => LeafId(100 + table.0),
+    };
+    RowId { leaf, key: key.finish() }
 }
+
+/// Where places with an odd id are stored.
+const ODD_PLACES: LeafId = LeafId(200);
 
 fn apply(state: &mut State, change: &Change) {
     let table = change.table().0;
@@ -82,12 +105,20 @@ impl World {
             open: BTreeSet::new(),
             unseen: BTreeMap::new(),
             lsn: Lsn(0x100),
+            kept: None,
+            refused: rng.random_bool(0.15).then(|| rng.random_range(0..6)),
+            heavy: if rng.random_bool(0.05) { heavy() } else { Value::from("h") },
         };
         for _ in 0..rng.random_range(0..12) {
             world.begin();
             world.commit(rng);
         }
         world
+    }
+
+    /// The snapshot that was kept is let go, and with it the locks on all tables.
+    pub(super) fn release(&mut self) {
+        self.kept = None;
     }
 
     /// Begins a transaction that writes.
@@ -138,6 +169,19 @@ impl World {
         self.unseen.clear();
     }
 
+    /// A standby takes over that has not heard of the last commits; whatever was running is gone, and ids are used again.
+    pub(super) fn fail_over(&mut self, rng: &mut SmallRng) {
+        let kept = self.commits.len() - rng.random_range(0..4).min(self.commits.len());
+        self.commits.truncate(kept);
+        self.open.clear();
+        self.unseen.clear();
+        self.kept = None;
+        self.lsn = self.commits.last().map_or(Lsn(0x100), |commit| commit.end);
+        self.state = self.at(self.lsn);
+        let newest = self.commits.iter().map(|commit| commit.xid).reduce(|a, b| if a.precedes(b) { b } else { a });
+        self.next_xid = newest.map_or(self.next_xid, |newest| newest.0.wrapping_add(1));
+    }
+
     /// The stream begins (again) here. Its origin sees every commit so far, whatever ordinary snapshots see.
     pub(super) fn start_stream(&mut self) -> (Snapshot, Lsn) {
         self.before = self.commits.len();
@@ -156,28 +200,32 @@ impl World {
         Snapshot { xmin: running.first().copied().unwrap_or(xmax), xmax, running }
     }
 
-    /// What an upquery finds now.
-    pub(super) fn answer(&self, upquery: &Upquery) -> Answer {
+    /// What an upquery finds now; nothing, if the snapshot it is to be answered under is gone.
+    pub(super) fn answer(&mut self, upquery: &Upquery) -> Option<Answer> {
         let hidden = self.open.iter().chain(self.unseen.keys()).copied().collect();
-        let snapshot = self.snapshot_without(&hidden);
+        let mut taken = (self.snapshot_without(&hidden), self.lsn);
+        match upquery.under {
+            Some(id) if id == upquery.id => self.kept = Some((id, taken.0.clone(), taken.1)),
+            Some(id) => {
+                let (_, snapshot, insert) = self.kept.as_ref().filter(|(kept, ..)| *kept == id)?;
+                taken = (snapshot.clone(), *insert);
+            }
+            None => {}
+        }
+        let (snapshot, insert) = taken;
         let mut seen = State::new();
         for commit in self.commits.iter().filter(|commit| snapshot.sees(commit.xid)) {
             commit.changes.iter().for_each(|change| apply(&mut seen, change));
         }
-        let rows = upquery.asks.iter().map(|ask| {
-            let wanted = |row: &Row| {
-                let matches = |key: &Vec<Value>| {
-                    ask.key.iter().zip(key).all(|((column, class), value)| {
-                        class.compare(row.get(*column), value) == Some(std::cmp::Ordering::Equal)
-                    })
-                };
-                (ask.key.is_empty() || ask.keys.iter().any(matches))
-                    && ask.filter.as_ref().is_none_or(|filter| filter.test_row(row) == Some(true))
-            };
-            let rows = seen.iter().filter(|((table, _), (row, _))| *table == ask.table.0 && wanted(row));
-            Ok(rows.flat_map(|((_, id), (row, count))| (0..*count).map(|_| (id.clone(), row.clone()))).collect())
-        });
-        Answer { id: upquery.id, snapshot, insert: self.lsn, flush: self.lsn, rows: rows.collect() }
+        let rows = upquery.asks.iter().map(|ask| find(&seen, ask)).collect();
+        Some(Answer { id: upquery.id, snapshot, insert, flush: insert, rows })
+    }
+
+    /// Whether it refuses to answer.
+    pub(super) fn refuses(&self, upquery: &Upquery) -> bool {
+        let Some(refused) = self.refused else { return false };
+        let of_owners = |ask: &&Ask| ask.table == PLACES && ask.key.iter().map(|(column, _)| *column).eq([1]);
+        upquery.asks.iter().filter(of_owners).any(|ask| ask.keys.contains(&vec![Value::Int(refused)]))
     }
 
     /// The rows after every commit that ends at or before `position`.
@@ -187,6 +235,11 @@ impl World {
             commit.changes.iter().for_each(|change| apply(&mut state, change));
         }
         state
+    }
+
+    fn random_row(&self, table: TableId, rng: &mut SmallRng) -> Row {
+        let heavy = rng.random_bool(0.5).then(|| self.heavy.clone());
+        random_row(table, heavy.unwrap_or(Value::Null), rng)
     }
 
     fn is_locked(&self, table: TableId, id: &RowId) -> bool {
@@ -200,7 +253,7 @@ impl World {
         let Some((_, id)) = users.choose(rng).cloned() else { return };
         let number = self.state[&(USERS.0, id.clone())].0.get(0).clone();
         let user = |rng: &mut SmallRng| {
-            let mut values = random_row(USERS, rng).values().to_vec();
+            let mut values = self.random_row(USERS, rng).values().to_vec();
             values[0] = number.clone();
             values
         };
@@ -209,18 +262,10 @@ impl World {
             Change::Insert { table: USERS, id: id.clone(), row: Row::new(user(rng)) },
         ];
         if rng.random_bool(0.5) {
-            let mut values = user(rng);
-            values[LARGE] = Value::Null;
-            let row = Row::new(values);
-            all.push(Change::Update {
-                table: USERS,
-                old: id.clone(),
-                id: id.clone(),
-                row,
-                unchanged: vec![LARGE as u16],
-            });
+            let (row, unchanged) = leave_out(user(rng), rng);
+            all.push(Change::Update { table: USERS, old: id.clone(), id: id.clone(), row, unchanged });
         }
-        let mut values = random_row(PLACES, rng).values().to_vec();
+        let mut values = self.random_row(PLACES, rng).values().to_vec();
         values[2] = number.clone();
         let place = Row::new(values);
         let place_id = id_of(PLACES, &place);
@@ -235,15 +280,21 @@ impl World {
 
     fn change(&mut self, rng: &mut SmallRng, changes: &mut Vec<Change>, locked: &mut BTreeSet<(u32, RowId)>) {
         let table = TableId(rng.random_range(0..3));
-        let row = random_row(table, rng);
+        let row = self.random_row(table, rng);
         let id = id_of(table, &row);
         let existing =
             self.state.keys().filter(|(other, id)| *other == table.0 && !self.is_locked(table, id)).choose(rng);
         let existing = existing.map(|(_, id)| id.clone());
         let taken = |id: &RowId| table != FOLLOWS && (self.state.contains_key(&(table.0, id.clone())));
         let change = match (rng.random_range(0..20), existing) {
-            (0, _) if self.unseen.is_empty() && rng.random_bool(0.3) => {
-                Change::Truncate { table, leaf: LeafId(100 + table.0) }
+            (0, _) if self.unseen.is_empty() && self.kept.is_none() && rng.random_bool(0.4) => {
+                let leaf = if table == PLACES && rng.random_bool(0.5) { ODD_PLACES } else { LeafId(100 + table.0) };
+                Change::Truncate { table, leaf }
+            }
+            // The same row once more.
+            (14..17, Some(id)) if table == FOLLOWS => {
+                let row = self.state[&(table.0, id.clone())].0.clone();
+                Change::Insert { table, id, row }
             }
             (1..5, Some(id)) => Change::Delete { table, id },
             (5..14, Some(old)) => {
@@ -253,17 +304,22 @@ impl World {
                 if keeps_id {
                     values[0] = before.get(0).clone();
                 }
-                let mut unchanged = Vec::new();
-                if table == USERS && rng.random_bool(0.7) {
-                    values[LARGE] = Value::Null;
-                    unchanged.push(LARGE as u16);
-                }
-                let row = Row::new(values);
+                let (row, unchanged) =
+                    if table == USERS { leave_out(values, rng) } else { (Row::new(values), Vec::new()) };
                 let id = id_of(table, &row);
                 if id != old && (taken(&id) || self.is_locked(table, &id)) {
                     return;
                 }
-                Change::Update { table, old, id, row, unchanged }
+                if id.leaf != old.leaf {
+                    // Postgres moves a row between partitions by deleting and inserting it.
+                    locked.insert((table.0, old.clone()));
+                    let moved = Change::Delete { table, id: old };
+                    apply(&mut self.state, &moved);
+                    changes.push(moved);
+                    Change::Insert { table, id, row }
+                } else {
+                    Change::Update { table, old, id, row, unchanged }
+                }
             }
             _ if taken(&id) || self.is_locked(table, &id) => return,
             _ => Change::Insert { table, id, row },
@@ -278,27 +334,61 @@ impl World {
     }
 }
 
-fn random_row(table: TableId, rng: &mut SmallRng) -> Row {
+/// What an ask finds in these rows.
+fn find(seen: &State, ask: &Ask) -> Result<Vec<(RowId, Row)>, TooMany> {
+    let wanted = |row: &Row| {
+        let matches = |key: &Vec<Value>| {
+            ask.key.iter().zip(key).all(|((column, class), value)| {
+                class.compare(row.get(*column), value) == Some(std::cmp::Ordering::Equal)
+            })
+        };
+        (ask.key.is_empty() || ask.keys.iter().any(matches))
+            && ask.filter.as_ref().is_none_or(|filter| filter.test_row(row) == Some(true))
+    };
+    let rows = seen.iter().filter(|((table, _), (row, _))| *table == ask.table.0 && wanted(row));
+    let rows = rows.flat_map(|((_, id), (row, count))| (0..*count).map(|_| (id.clone(), row.clone())));
+    let rows: Vec<(RowId, Row)> = rows.collect();
+    if rows.len() as u64 > ask.row_limit { Err(TooMany { limit: ask.row_limit }) } else { Ok(rows) }
+}
+
+/// Some of a user's large values did not change, so the stream does not tell them.
+fn leave_out(mut values: Vec<Value>, rng: &mut SmallRng) -> (Row, Vec<u16>) {
+    let mut unchanged = Vec::new();
+    for column in [LARGE, HEAVY] {
+        if rng.random_bool(0.6) {
+            values[column] = Value::Null;
+            unchanged.push(column as u16);
+        }
+    }
+    (Row::new(values), unchanged)
+}
+
+fn random_row(table: TableId, heavy: Value, rng: &mut SmallRng) -> Row {
     let mut below = |bound: u32| Value::Int(i64::from(rng.next_u32() % bound));
-    let values = match table {
-        // id, name, large
+    let mut values = match table {
+        // id, name, large, heavy
         USERS => vec![below(6), below(5), below(4)],
         // follower, followed: a bag
         FOLLOWS => vec![below(6), below(6)],
         // id, owner, rating, note
         _ => vec![below(12), below(6), below(6), below(4)],
     };
-    let kept = if table == FOLLOWS { 0 } else { 1 };
-    let values = values.into_iter().enumerate().map(|(column, value)| match value {
-        value if table == USERS && column > 0 => Value::from(["a", "b", "c", "dd", "e"][text_index(&value)]),
-        value => value,
-    });
-    let values: Vec<Value> = values
-        .enumerate()
-        .map(|(column, value)| if column >= kept && rng.random_ratio(1, 7) { Value::Null } else { value })
-        .collect();
+    for (column, value) in values.iter_mut().enumerate() {
+        if table == USERS && column > 0 {
+            *value = Value::from(TEXTS[text_index(value)]);
+        }
+        if (column > 0 || table == FOLLOWS) && rng.random_ratio(1, 7) {
+            *value = Value::Null;
+        }
+    }
+    if table == USERS {
+        values.push(heavy);
+    }
     Row::new(values)
 }
+
+/// What users' texts are.
+pub(super) const TEXTS: [&str; 5] = ["a", "b", "c", "dd", "e"];
 
 fn text_index(value: &Value) -> usize {
     match value {

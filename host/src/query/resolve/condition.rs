@@ -56,20 +56,17 @@ impl Resolver<'_> {
         })
     }
 
+    /// Of a condition on a parameter that is neither an equality nor a range which every row must meet.
     fn warn_if_slow(&mut self, op: Op, with: &Operand, path: &Path, top: bool) {
-        let indexed = top && matches!(op, Op::Eq | Op::Lt | Op::Lte | Op::Gt | Op::Gte);
-        let params = match &with.kind {
-            OperandKind::Param(_) => true,
-            OperandKind::List(items) => items.iter().any(|item| matches!(item.kind, OperandKind::Param(_))),
-            OperandKind::Literal(_) => false,
-        };
-        if params && !indexed {
-            self.warn(
-                with.place,
-                path,
-                "this condition on a parameter has no index: every value in use is tested for every change",
-            );
-        }
+        let has_index = matches!(op, Op::Eq | Op::Lt | Op::Lte | Op::Gt | Op::Gte);
+        let Some(shown) = shown_params(with).filter(|_| !(top && has_index)) else { return };
+        let within = if has_index { " within `any` or `not`" } else { "" };
+        let message = format!(
+            "`{}: {shown}`{within} has no index: each live document is tested for each changed row; an equality or a range \
+             (lt, lte, gt, gte) on a parameter beside it leaves fewer to test",
+            op.key()
+        );
+        self.warn(with.place, path, message);
     }
 
     fn test(&mut self, found: Found, op: Op, with: &Operand, path: &Path) -> Option<Expr> {
@@ -347,6 +344,19 @@ impl Resolver<'_> {
             }
         }
         Some(Value::Value(Json::Array(values.into())))
+    }
+}
+
+/// An operand with parameters, as it is written; literals beside them are left out.
+fn shown_params(with: &Operand) -> Option<String> {
+    match &with.kind {
+        OperandKind::Param(param) => Some(param.to_string()),
+        OperandKind::List(items) => {
+            let params: Vec<String> = items.iter().filter_map(shown_params).collect();
+            let rest = if params.len() < items.len() { ", ..." } else { "" };
+            (!params.is_empty()).then(|| format!("[{}{rest}]", params.join(", ")))
+        }
+        OperandKind::Literal(_) => None,
     }
 }
 

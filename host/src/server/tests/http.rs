@@ -173,8 +173,8 @@ async fn the_operators_port() {
 #[tokio::test]
 async fn without_auth_only_this_machine() {
     let settings = ServerSettings::on("0.0.0.0:0");
-    assert!(matches!(Server::bind(settings.clone()).await, Err(ServerError::Exposed { .. })));
-    assert!(Server::bind(ServerSettings { auth: Auth::None, ..settings }).await.is_ok());
+    assert!(matches!(Server::bind(&settings).await, Err(ServerError::Exposed { .. })));
+    assert!(Server::bind(&ServerSettings { auth: Auth::None, ..settings }).await.is_ok());
 }
 
 #[tokio::test]

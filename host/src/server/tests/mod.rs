@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{Server, ServerSettings};
+use super::{Front, Server, ServerSettings};
 use fake::Fake;
 
 /// A server that runs, and what drives it.
@@ -36,10 +36,12 @@ async fn start_with(change: impl FnOnce(&mut ServerSettings)) -> Running {
     settings.origins = vec!["https://app.example.com".into()];
     settings.timing.grace = Duration::from_secs(2);
     change(&mut settings);
-    let server = Server::bind(settings).await.expect("a free port");
+    let server = Server::bind(&settings).await.expect("a free port");
     let (address, admin) = (server.address(), server.admin_address().expect("an admin port"));
     let (fake, shutdown) = (Arc::new(Fake::default()), CancellationToken::new());
-    let task = tokio::spawn(server.serve(fake.clone(), shutdown.clone()));
+    let front = Front::new(fake.clone(), settings.limits, settings.timing);
+    let ended = shutdown.clone().cancelled_owned();
+    let task = tokio::spawn(async move { server.serve(&front, axum::Router::new(), ended).await });
     Running { address, admin, fake, shutdown, task }
 }
 

@@ -11,6 +11,7 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::recipe::Recipe;
 use crate::config::Settings;
 use crate::driver::Handle;
 
@@ -29,8 +30,10 @@ impl Drop for Follow {
     }
 }
 
-/// Starts to follow the file that `settings` came from. `None`: it cannot be watched, and the log says so.
-pub(super) fn follow(file: &Path, settings: Settings, handle: Handle) -> Option<Follow> {
+/// Starts to follow the file of `recipe`, which gave `settings`. `None`: there is none, or it cannot be watched, and the log
+/// says so.
+pub(super) fn follow(recipe: Recipe, settings: Settings, handle: Handle) -> Option<Follow> {
+    let file = recipe.file()?.to_owned();
     let (changed, changes) = mpsc::channel(1);
     let name = file.file_name()?.to_owned();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -51,7 +54,7 @@ pub(super) fn follow(file: &Path, settings: Settings, handle: Handle) -> Option<
     });
     match watched {
         Ok(watcher) => {
-            let task = tokio::spawn(replace(file.to_owned(), settings, changes, handle));
+            let task = tokio::spawn(replace(file, recipe, settings, changes, handle));
             Some(Follow { task, _watcher: watcher })
         }
         Err(error) => {
@@ -61,7 +64,13 @@ pub(super) fn follow(file: &Path, settings: Settings, handle: Handle) -> Option<
     }
 }
 
-async fn replace(file: PathBuf, mut settings: Settings, mut changes: mpsc::Receiver<()>, handle: Handle) {
+async fn replace(
+    file: PathBuf,
+    recipe: Recipe,
+    mut settings: Settings,
+    mut changes: mpsc::Receiver<()>,
+    handle: Handle,
+) {
     let mut seen = std::fs::read_to_string(&file).unwrap_or_default();
     while changes.recv().await.is_some() {
         while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok_and(|more| more.is_some()) {}
@@ -73,7 +82,7 @@ async fn replace(file: PathBuf, mut settings: Settings, mut changes: mpsc::Recei
             continue;
         }
         seen = text;
-        match Settings::load(&file) {
+        match recipe.settings() {
             Ok(newer) => {
                 warn_of_restart(&settings, &newer);
                 settings = newer;

@@ -143,7 +143,8 @@ impl Follower {
         // Before anything is written: what is too large to be sent is too large to be compared.
         self.refuse_too_large(emission)?;
         let Some(from) = self.holds.take() else { return Ok(None) };
-        let patch = step(&from, emission, &self.handle.shared.memo);
+        let span = tracing::trace_span!(target: "sangre::stages", "diff", lsn = %emission.revision().lsn());
+        let patch = span.in_scope(|| step(&from, emission, &self.handle.shared.memo));
         if diff::is_empty(&patch) {
             self.holds = Some((from.0, emission.root().clone()));
             return Ok(None);

@@ -152,6 +152,7 @@ impl Writer {
                 Some(calls) = self.guests.join_next() => {
                     let calls = calls.expect("the node host answers every call");
                     self.nodes.note_failures(&calls, &self.shared);
+                    let _span = tracing::trace_span!(target: "sangre::stages", "answers").entered();
                     self.step(|engine| engine.answered(&calls));
                 }
                 Some(chore) = self.chores.join_next() => {
@@ -205,6 +206,7 @@ impl Writer {
             }
             SourceEvent::Commit { end } => {
                 if let Some(transaction) = self.transaction.take() {
+                    let _span = tracing::trace_span!(target: "sangre::stages", "step", lsn = %end).entered();
                     self.live.commit = Some(end);
                     self.step(|engine| transaction.commit(end, engine));
                     self.live.commit = None;
@@ -282,6 +284,9 @@ impl Writer {
     }
 
     pub(super) fn perform(&mut self, effects: Effects) {
+        if let Some(first) = effects.emissions.first() {
+            tracing::trace!(target: "sangre::stages", lsn = %first.position, "emitted");
+        }
         // Who asks once is told with the first state how it is; for others it is soon enough at the next sweep.
         if self.live.begins_with_nodes(&effects.emissions) {
             self.note_failing();

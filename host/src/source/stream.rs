@@ -201,6 +201,8 @@ impl Drop for Guard {
 /// A transaction being received.
 struct Transaction {
     xid: Xid,
+    /// When it committed, by Postgres's clock: microseconds since 2000-01-01 UTC.
+    committed_us: i64,
     /// Whether its Begin was told.
     begun: bool,
     changes: Vec<Change>,
@@ -293,8 +295,9 @@ impl Following<'_> {
 
     async fn event(&mut self, event: ReplicationEvent) -> Result<(), SourceError> {
         match event {
-            ReplicationEvent::Begin { xid, .. } => {
-                self.transaction = Some(Transaction { xid: Xid(xid), begun: false, changes: Vec::new(), bytes: 0 });
+            ReplicationEvent::Begin { xid, commit_time_micros: committed_us, .. } => {
+                let (xid, changes) = (Xid(xid), Vec::new());
+                self.transaction = Some(Transaction { xid, committed_us, begun: false, changes, bytes: 0 });
             }
             ReplicationEvent::XLogData { data, .. } => self.message(data).await?,
             ReplicationEvent::Commit { end_lsn, .. } => self.commit(Lsn(end_lsn.as_u64())).await?,
@@ -318,8 +321,9 @@ impl Following<'_> {
     async fn commit(&mut self, end: Lsn) -> Result<(), SourceError> {
         self.flush().await?;
         match self.transaction.take() {
-            Some(Transaction { begun: true, .. }) => {
+            Some(Transaction { begun: true, committed_us, .. }) => {
                 self.last = end;
+                tracing::trace!(target: "sangre::stages", lsn = %end, committed_us, "received");
                 self.tell(SourceEvent::Commit { end }, 0).await
             }
             _ => self.position(end).await,

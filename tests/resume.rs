@@ -138,6 +138,9 @@ async fn an_edited_configuration_starts_changed_queries_anew() -> Result<()> {
         anyhow::ensure!(tokio::time::Instant::now() < deadline, "the new definition is not served");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    let message = changed.patch().await?;
+    assert_eq!(message["from"], Value::Null, "a changed one begins anew: {message}");
+    assert_eq!(message["patch"][0]["value"].get("name"), None, "{message}");
     world.run("update users set name = 'Bobby' where id = 2").await?;
     let message = same.patch().await?;
     assert_eq!(message["from"], json!(held.revision), "an unchanged stream goes on");

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::config::ConfigError;
+use crate::data::with_causes;
 use crate::driver::DriverError;
 use crate::driver::handle::{Code, Problem};
 use crate::server::ServerError;
@@ -101,20 +102,9 @@ impl From<ServerError> for Error {
 impl From<DriverError> for Error {
     fn from(error: DriverError) -> Self {
         match error {
-            DriverError::Source(error) => Error::Database(chain(&error)),
+            DriverError::Source(error) => Error::Database(with_causes(&error)),
             DriverError::Queries(lines) => Error::Configuration(lines),
-            DriverError::Nodes(_) => Error::Nodes(chain(&error)),
+            DriverError::Nodes(_) => Error::Nodes(with_causes(&error)),
         }
     }
-}
-
-/// The error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod beside_serde;
 mod catalogue;
+mod causes;
 mod change;
 mod expr;
 mod json_read;
@@ -26,6 +27,7 @@ pub use catalogue::{
     Catalogue, CatalogueColumn, CatalogueTable, ForeignKey, IdentityError, Leaf, ReplicaIdentity, RowIdentity,
     TableKind, UniqueKey, quote_identifier,
 };
+pub use causes::with_causes;
 pub use change::{Change, Commit};
 pub use expr::{Comparison, Expr, Field, Operand, is_like_pattern};
 pub(crate) use json_read::{LoneSurrogates, read as read_json, read_number};

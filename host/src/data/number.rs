@@ -31,15 +31,7 @@ impl<'a> Decimal<'a> {
             Some((b'-', rest)) => (true, rest),
             _ => (false, text),
         };
-        let (whole, rest) = digits(text);
-        let (fraction, rest) = match rest.split_first() {
-            Some((b'.', rest)) => digits(rest),
-            _ => (&rest[..0], rest),
-        };
-        let exponent = match rest.split_first() {
-            Some((b'e' | b'E', rest)) => exponent(rest),
-            _ => 0,
-        };
+        let (whole, fraction, exponent) = parts(text);
         let (high, skipped) = without_leading_zeros(whole, fraction);
         let magnitude = (high.0.len() as i64).saturating_sub(skipped).saturating_add(exponent);
         let low = without_trailing_zeros(high.1);
@@ -175,10 +167,9 @@ pub(super) fn canonical_text(text: &str) -> String {
     }
 }
 
-/// How many digits after the point the number is written with, its exponent considered.
-fn scale(text: &str) -> i64 {
-    let unsigned = text.strip_prefix('-').unwrap_or(text).as_bytes();
-    let (_, rest) = digits(unsigned);
+/// The digits before and after the point of an unsigned number, and its exponent.
+fn parts(unsigned: &[u8]) -> (&[u8], &[u8], i64) {
+    let (whole, rest) = digits(unsigned);
     let (fraction, rest) = match rest.split_first() {
         Some((b'.', rest)) => digits(rest),
         _ => (&rest[..0], rest),
@@ -187,6 +178,13 @@ fn scale(text: &str) -> i64 {
         Some((b'e' | b'E', rest)) => exponent(rest),
         _ => 0,
     };
+    (whole, fraction, exponent)
+}
+
+/// How many digits after the point the number is written with, its exponent considered.
+fn scale(text: &str) -> i64 {
+    let unsigned = text.strip_prefix('-').unwrap_or(text).as_bytes();
+    let (_, fraction, exponent) = parts(unsigned);
     (fraction.len() as i64).saturating_sub(exponent).max(0)
 }
 

@@ -5,7 +5,7 @@
 
 use pgwire_replication::PgWireError;
 
-use crate::data::IdentityError;
+use crate::data::{IdentityError, with_causes};
 
 /// Why the source could not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +90,7 @@ impl SourceError {
     pub(super) fn from_sql(error: &tokio_postgres::Error) -> Self {
         match error.as_db_error() {
             Some(db) => by_state(db.code().code(), db.message()),
-            None => from_message(&chain(error)),
+            None => from_message(&with_causes(error)),
         }
     }
 
@@ -107,17 +107,6 @@ impl SourceError {
             _ => SourceError::Transient(error.to_string()),
         }
     }
-}
-
-/// The error and its causes in one line; tokio-postgres keeps the telling part in the cause.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Errors that no server sent: the socket's, and TLS's.

@@ -9,8 +9,9 @@ use wasmtime::component::Component;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::cache::CodeCache;
-use super::error::{NodeError, chain};
+use super::error::NodeError;
 use super::limits::MAX_TABLE_ELEMENTS;
+use crate::data::with_causes;
 
 /// How often running guests are asked whether their time is up.
 const TICK: Duration = Duration::from_millis(5);
@@ -69,7 +70,7 @@ impl Engine {
         let invalid = |error: wasmtime::Error| NodeError::Invalid(format!("{error:#}"));
         let code = self.engine.precompile_component(bytes).map_err(invalid)?;
         if let Err(error) = self.cache.put(&key, &code) {
-            tracing::warn!("compiled code is not kept, so the next start compiles again: {}", chain(&error));
+            tracing::warn!("compiled code is not kept, so the next start compiles again: {}", with_causes(&error));
         }
         // SAFETY: the engine itself made this a moment ago.
         unsafe { Component::deserialize(&self.engine, &code) }.map_err(invalid)

@@ -3,7 +3,6 @@
 //! Two kinds that never mix: a [`NodeError`] is about a file and reaches whoever operates the server; a [`Fault`] is about
 //! one batch and becomes, once the row is found, that row's error.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::program::NodeKind;
@@ -106,15 +105,4 @@ impl From<&Fault> for Failure {
         let passing = matches!(fault, Fault::Deadline { .. } | Fault::Start(_));
         Failure { message: fault.to_string(), passing }
     }
-}
-
-/// The message of `error` and of all its causes, in one line.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let _ = write!(text, ": {inner}");
-        cause = inner.source();
-    }
-    text
 }

@@ -13,13 +13,14 @@ use tokio::sync::mpsc;
 
 use super::component::{Code, read};
 use super::engine::Engine;
-use super::error::{NodeError, chain};
+use super::error::NodeError;
 use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
 use super::limits::Limits;
 use super::log::NodeLog;
 use super::program::{Parts, Program, Source};
 use super::runtime::ensure_javascript;
 use super::tools::Stop;
+use crate::data::with_causes;
 use crate::dataflow::guest::NodeVersion;
 
 /// A file is taken as it is once two looks this far apart saw the same.
@@ -126,7 +127,7 @@ impl Keeper {
                 NodeEvent::Loaded { node, version, kind }
             }
             Err(error) => {
-                let reason = chain(&error);
+                let reason = with_causes(&error);
                 tracing::debug!(node = name, "not loaded: {reason}");
                 NodeEvent::Failed { node, reason }
             }

@@ -31,6 +31,9 @@ async fn a_server_starts_before_its_database() -> Result<()> {
     assert_eq!(answer.status, 503);
     assert!(["database_unreachable", "starting"].contains(&answer.code().as_str()), "{}", answer.text());
     assert_eq!(answer.json()?["error"]["retry"], json!(true));
+    // What the configuration does not have is known without a database.
+    let unknown = server.get("/nowhere").await?;
+    assert_eq!((unknown.status, unknown.code().as_str()), (404, "unknown_route"));
     let (error, code) = Client::web_socket(&server.address, "/users/1").await?.refusal().await?;
     assert_eq!(code, Some(4503), "{error}");
 
@@ -97,6 +100,11 @@ async fn a_restart_of_postgres_is_a_pause() -> Result<()> {
         sql_run(&database, &format!("update users set name = 'after {mode}' where id = 2")).await?;
         client.until(&mut held, |value| value.to_string().contains(&format!("after {mode}"))).await?;
     }
+    let log = server.running.log();
+    let mut told: Vec<&str> = log.lines().filter_map(|line| line.split("the stream broke off").nth(1)).collect();
+    let lines = told.len();
+    told.dedup();
+    assert!((2..=lines).contains(&told.len()) && told.len() == lines, "each reason once: {log}");
     drop(sql);
     let fresh = server.get("/followeds/1").await?.json()?;
     assert_eq!(held.value, fresh);

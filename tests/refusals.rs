@@ -109,6 +109,9 @@ async fn a_broken_query_breaks_no_other() -> Result<()> {
     assert_eq!((broken.status, broken.code().as_str()), (503, "query_broken"));
     assert!(!broken.text().contains("row-level"), "what is wrong is the operator's business: {}", broken.text());
     assert!(server.running.log().contains("row-level security"), "{}", server.running.log());
+    let ready = crate::support::http::get(&server.admin, "/readyz", &[]).await?;
+    let reasons = ready.json()?["reasons"].to_string();
+    assert!(ready.status == 200 && reasons.contains("queries.secret") && reasons.contains("row-level"), "{reasons}");
     server.stop().await?;
 
     let folder = tempfile::tempdir()?;

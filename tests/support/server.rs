@@ -143,21 +143,32 @@ fn collect(stream: impl AsyncRead + Unpin + Send + 'static, sender: Arc<watch::S
 impl Server {
     /// Starts a server with this configuration and waits until it streams.
     pub async fn start(config: &Value) -> Result<Server> {
-        let server = Server::listening(config).await?;
+        Server::start_with(config, &[]).await
+    }
+
+    /// The same with these variables in its environment.
+    pub async fn start_with(config: &Value, environment: &[(&str, &str)]) -> Result<Server> {
+        let server = Server::listening_with(config, environment).await?;
         server.ready().await?;
         Ok(server)
     }
 
     /// Starts a server and waits until it listens.
     pub async fn listening(config: &Value) -> Result<Server> {
+        Server::listening_with(config, &[]).await
+    }
+
+    async fn listening_with(config: &Value, environment: &[(&str, &str)]) -> Result<Server> {
         let folder = tempfile::Builder::new().prefix("sangre-test-").tempdir()?;
         write_config(folder.path(), config)?;
-        let (running, address, admin) = Server::run(folder.path()).await?;
+        let (running, address, admin) = Server::run(folder.path(), environment).await?;
         Ok(Server { running, address, admin, folder })
     }
 
-    async fn run(folder: &Path) -> Result<(Running, String, String)> {
-        let mut running = Running::start(&["serve", "-c", "sangre.yaml"], folder)?;
+    async fn run(folder: &Path, environment: &[(&str, &str)]) -> Result<(Running, String, String)> {
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "-c", "sangre.yaml"]).current_dir(folder).envs(environment.iter().copied());
+        let mut running = Running::spawn(command)?;
         let line = running.line("listening on http://").await?;
         let clients = address(&line, "listening on http://")?;
         let admin = address(&line, "admin on http://")?;
@@ -166,7 +177,7 @@ impl Server {
 
     /// Starts the same server again, on new ports, after its process has ended.
     pub async fn restart(&mut self) -> Result<()> {
-        (self.running, self.address, self.admin) = Server::run(self.folder.path()).await?;
+        (self.running, self.address, self.admin) = Server::run(self.folder.path(), &[]).await?;
         self.ready().await
     }
 

@@ -83,7 +83,7 @@ impl Documents for Running {
         self.handle.nodes()
     }
 
-    fn reload(&self, node: &str) -> Result<(), Problem> {
+    fn reload<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<NodeInfo, Problem>> {
         self.handle.reload(node)
     }
 }

@@ -18,7 +18,7 @@ use crate::driver::handle::Documents;
 use private_postgres::{Options, PostgresError, PrivatePostgres};
 
 pub use rebuild::{Build, Rebuild};
-pub use world::{Nodes, Source, occupancy_script, open_at_crate};
+pub use world::{Nodes, Source, configuration, occupancy_script, open_at_crate};
 
 const SCHEMA: &str = include_str!("schema.sql");
 const DATABASE: &str = "postgres";

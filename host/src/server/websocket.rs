@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::time::{MissedTickBehavior, timeout};
+use tracing::Instrument as _;
 
 use super::answer;
 use super::front::{Shared, unless_cut};
@@ -140,7 +141,7 @@ async fn pull(mut session: Session, format: Format, outbox: &Outbox<Utf8Bytes>) 
         let text: Utf8Bytes = match session.next().await {
             Some(Told::Problem(problem)) => return End::Told(problem),
             Some(told) if told.says_nothing() => continue,
-            Some(told) => protocol::message(&told, format, "").into(),
+            Some(told) => encode(&told, format),
             None => return End::Gone,
         };
         // A pong may have come in between, and there may be no room beside it.
@@ -148,6 +149,15 @@ async fn pull(mut session: Session, format: Format, outbox: &Outbox<Utf8Bytes>) 
             outbox.room().await;
         }
     }
+}
+
+fn encode(told: &Told, format: Format) -> Utf8Bytes {
+    let lsn = || match told {
+        Told::Update(update) => update.revision.to_string(),
+        Told::Status(_) | Told::Problem(_) => String::new(),
+    };
+    tracing::trace_span!(target: "sangre::stages", "encode", lsn = %lsn())
+        .in_scope(|| protocol::message(told, format, "").into())
 }
 
 /// Writes what waits, and a ping now and then.
@@ -161,7 +171,8 @@ async fn write(shared: &Shared, sink: &mut Sink, outbox: &Outbox<Utf8Bytes>) -> 
             _ = ping.tick() => (0, Message::Ping(bytes::Bytes::new())),
         };
         let allowed = shared.timing.stall + Duration::from_secs((bytes / SLOWEST_BYTES_PER_SECOND) as u64);
-        match timeout(allowed, sink.send(message)).await {
+        let sending = sink.send(message).instrument(tracing::trace_span!(target: "sangre::stages", "socket"));
+        match timeout(allowed, sending).await {
             Ok(Ok(())) => outbox.written(bytes),
             Ok(Err(_)) => return End::Gone,
             Err(_) => {

@@ -122,12 +122,12 @@ impl Stream {
             };
             match error {
                 SourceError::Definite(error) if full == 0 || full > FULL_TRIES => {
-                    tracing::error!(%error, "the source failed");
+                    tracing::debug!(%error, "the source failed");
                     self.events.send(SourceEvent::Failed(error), 0).await;
                     return;
                 }
                 error => {
-                    tracing::warn!(%error, "the stream broke off");
+                    tracing::debug!(%error, "the attempt ended");
                     if !self.events.send(SourceEvent::Lost { reason: error.to_string() }, 0).await {
                         return;
                     }
@@ -156,11 +156,12 @@ impl Stream {
         let started = timeout(NOTICE, client.0.wait_started()).await;
         started.map_err(|_| SourceError::transient("the stream does not start"))?.map_err(wire)?;
 
-        let place = Place { binding: binding.clone(), system: slot.system.clone(), timeline: slot.timeline };
+        let history = slot.history;
+        let place = Place { binding: binding.clone(), system: history.system.clone(), timeline: history.timeline };
         self.shared.set(Some(place.clone()));
         let (snapshot, position) = (slot.snapshot, slot.position);
         tracing::info!(slot = name, %position, "streaming");
-        let started = Started { tables, system: slot.system, timeline: slot.timeline, snapshot, position };
+        let started = Started { tables, history, snapshot, position };
         self.events.send(SourceEvent::Started(started), 0).await;
         backoff.0 = 0;
         let follow = Following {
@@ -200,6 +201,8 @@ impl Drop for Guard {
 /// A transaction being received.
 struct Transaction {
     xid: Xid,
+    /// When it committed, by Postgres's clock: microseconds since 2000-01-01 UTC.
+    committed_us: i64,
     /// Whether its Begin was told.
     begun: bool,
     changes: Vec<Change>,
@@ -292,8 +295,9 @@ impl Following<'_> {
 
     async fn event(&mut self, event: ReplicationEvent) -> Result<(), SourceError> {
         match event {
-            ReplicationEvent::Begin { xid, .. } => {
-                self.transaction = Some(Transaction { xid: Xid(xid), begun: false, changes: Vec::new(), bytes: 0 });
+            ReplicationEvent::Begin { xid, commit_time_micros: committed_us, .. } => {
+                let (xid, changes) = (Xid(xid), Vec::new());
+                self.transaction = Some(Transaction { xid, committed_us, begun: false, changes, bytes: 0 });
             }
             ReplicationEvent::XLogData { data, .. } => self.message(data).await?,
             ReplicationEvent::Commit { end_lsn, .. } => self.commit(Lsn(end_lsn.as_u64())).await?,
@@ -317,8 +321,9 @@ impl Following<'_> {
     async fn commit(&mut self, end: Lsn) -> Result<(), SourceError> {
         self.flush().await?;
         match self.transaction.take() {
-            Some(Transaction { begun: true, .. }) => {
+            Some(Transaction { begun: true, committed_us, .. }) => {
                 self.last = end;
+                tracing::trace!(target: "sangre::stages", lsn = %end, committed_us, "received");
                 self.tell(SourceEvent::Commit { end }, 0).await
             }
             _ => self.position(end).await,

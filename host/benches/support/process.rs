@@ -1,0 +1,56 @@
+//! What the kernel says of a process: memory, CPU time.
+
+use std::time::Duration;
+
+/// The memory of a process, in MiB.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// Pages in memory, those shared with others included.
+    pub resident: f64,
+    /// The same with each shared page divided by those who share it.
+    pub proportional: f64,
+    /// The most that was ever resident.
+    pub peak: f64,
+}
+
+/// The memory of the process `id`.
+pub fn memory(id: u32) -> anyhow::Result<Memory> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let rollup = std::fs::read_to_string(format!("/proc/{id}/smaps_rollup"))?;
+    let mib = |text: &str, name: &str| field_kib(text, name).unwrap_or(0) as f64 / 1024.0;
+    Ok(Memory { resident: mib(&status, "VmRSS:"), proportional: mib(&rollup, "Pss:"), peak: mib(&status, "VmHWM:") })
+}
+
+/// The buffers of all TCP sockets of this machine, in MiB: the kernel does not count them to any process.
+pub fn socket_memory() -> f64 {
+    let text = std::fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("TCP:")).unwrap_or_default();
+    let pages = line.split_whitespace().skip_while(|word| *word != "mem").nth(1).and_then(|pages| pages.parse().ok());
+    // SAFETY: it reads a constant of the system.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.unwrap_or(0.0) * page as f64 / f64::from(1 << 20)
+}
+
+/// The CPU time that the threads of a process have used, in user and kernel. Those that have ended do not count.
+pub fn cpu_time(id: u32) -> Duration {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let used = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(used.sum())
+}
+
+/// The CPU time that this thread has used.
+pub fn thread_cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a local that is large enough.
+    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    assert_eq!(status, 0, "every Linux has this clock");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The number of KiB after a name in the kernel's tables.
+pub fn field_kib(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok())
+}

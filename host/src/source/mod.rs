@@ -205,12 +205,19 @@ impl PostgresSource {
             applied: applied_seen,
             tables: tables_seen,
         };
-        let stopped = source.stop.clone();
+        let (stopped, shared, control) = (source.stop.clone(), source.shared.clone(), source.control.clone());
+        // Who hears nothing more may take it that nothing is left in the database.
+        let until_left = stream.events.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = stopped.cancelled() => {}
                 () = stream.run() => {}
             }
+            let slot = shared.slot.lock().expect("no panic while it is held").take();
+            if let Some(slot) = slot {
+                slot::leave(&control, &slot).await;
+            }
+            drop(until_left);
         });
         Ok((source, events))
     }

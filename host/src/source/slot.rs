@@ -52,6 +52,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it says whom it waits for.
 const REPORT: Duration = Duration::from_secs(1);
 
+/// For how long the end of the server waits for the end of its slot.
+const LEAVE: Duration = Duration::from_secs(3);
+
 /// A slot just made.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -64,6 +67,18 @@ pub(super) struct Slot {
 pub(super) fn unique_name() -> String {
     let random = std::hash::RandomState::new().build_hasher().finish();
     format!("sangre_{random:016x}")
+}
+
+/// Waits until the session of a slot is over on the server's side too, and the slot gone with it. A server that is away needs
+/// no wait.
+pub(super) async fn leave(control: &Arc<Pool>, name: &str) {
+    let sql =
+        format!("SELECT pg_terminate_backend(active_pid, 2000) FROM pg_replication_slots WHERE slot_name = '{name}'");
+    match timeout(LEAVE, control.read(&sql)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "nobody can tell whether the slot is gone"),
+        Err(_) => tracing::debug!("the database does not tell whether the slot is gone"),
+    }
 }
 
 /// Makes the slot in a session that has not started streaming, and tells now and then what it waits for.
@@ -150,8 +165,8 @@ fn switch_point(content: &[u8]) -> Option<Lsn> {
     });
     let bytes = decoded.unwrap_or_else(|| Some(content.to_vec()))?;
     let text = String::from_utf8_lossy(&bytes);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.last()?.split('\t').nth(1)?.trim().parse().ok()
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.next_back()?.split('\t').nth(1)?.trim().parse().ok()
 }
 
 fn silent() -> SourceError {

@@ -73,6 +73,8 @@ pub(super) struct Shared {
     pub place: Mutex<Option<Arc<Place>>>,
     /// Somebody saw a fingerprint that differs.
     pub look: Notify,
+    /// The slot that was made last.
+    pub slot: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -147,6 +149,7 @@ impl Stream {
         };
         publication::ensure(&self.control, &publication, &tables).await?;
         let name = slot::unique_name();
+        *self.shared.slot.lock().expect("no panic while it is held") = Some(name.clone());
         let client = connect_replication(&self.address, &name, &publication).await?;
         let mut client = Guard(client);
         let version = binding.server_version;
@@ -189,7 +192,7 @@ impl Stream {
     }
 }
 
-/// Ends the session when dropped, at once: the server then drops the slot.
+/// Ends the session when dropped, at once: the server then drops the slot, as soon as it notices.
 struct Guard(ReplicationClient);
 
 impl Drop for Guard {

@@ -159,6 +159,13 @@ mod tests {
         assert!(!log.covers(&snapshot("100:100:")), "an older snapshot");
         assert!(log.covers(&snapshot("101:101:")));
         assert!(log.covers(&snapshot("101:105:101,103")), "those the stream will deliver may be missing");
+
+        let mut log = Log::new(snapshot("101:103:101"), 0);
+        log.settle(&snapshot("101:104:101"));
+        assert!(
+            !log.covers(&snapshot("101:104:101,102")),
+            "a usable snapshot with old transactions running settles nothing"
+        );
     }
 
     #[test]

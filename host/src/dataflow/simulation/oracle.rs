@@ -234,7 +234,7 @@ impl Oracle<'_> {
             }
         }
         kept.sort_by_key(|(note, user, place, _)| (*note, *user, *place));
-        kept.truncate(3);
+        kept.truncate(2);
         kept.sort_by_key(|(.., place, _)| std::cmp::Reverse(*place));
         let named = Value::array(kept.into_iter().map(|(.., element)| element));
         Ok(object([("id", Value::Int(id)), ("named", named)]))

@@ -305,7 +305,7 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 },
                 stages: vec![
                     stage(7, vec![0, 1], vec![], Count::Fixed(0), None),
-                    stage(8, vec![0, 1], vec![by(path("note"), Int, true)], Count::Fixed(0), Some(Count::Fixed(3))),
+                    stage(8, vec![0, 1], vec![by(path("note"), Int, true)], Count::Fixed(0), Some(Count::Fixed(2))),
                     stage(8, vec![0, 1], vec![by(path("place"), Int, true)], Count::Fixed(0), None),
                 ],
                 shape: Shape::Array,

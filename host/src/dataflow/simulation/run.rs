@@ -36,6 +36,7 @@ pub(super) struct Run {
     /// Evaluated, on their way back.
     pub found: Vec<Reply>,
     pub calls: Vec<Arc<GuestCall>>,
+    favourite: u32,
     /// The version and tick of each node.
     loaded: [Option<(u64, u64)>; 3],
     pub documents: BTreeMap<DocumentKey, Open>,
@@ -78,6 +79,7 @@ pub(super) fn play(seed: u64) -> Counts {
         sent: Vec::new(),
         found: Vec::new(),
         calls: Vec::new(),
+        favourite: (seed % u64::from(queries::DOCUMENTS)) as u32,
         loaded: [None; 3],
         documents: BTreeMap::new(),
         counts: Counts::default(),
@@ -118,8 +120,10 @@ impl Run {
                 self.load(node, (version > 0).then_some(loaded));
             }
             97 => {
-                let table = TableId(self.rng.random_range(0..3));
-                self.step(Cause::News, |engine| engine.table_changed(table));
+                for _ in 0..self.rng.random_range(1..4) {
+                    let table = TableId(self.rng.random_range(0..3));
+                    self.step(Cause::News, |engine| engine.table_changed(table));
+                }
             }
             98 if self.rng.random_bool(0.3) => self.restart(),
             98 if self.rng.random_bool(0.8) => self.step(Cause::News, Engine::read_whole),
@@ -163,7 +167,9 @@ impl Run {
     }
 
     fn open(&mut self) {
-        let document = DocumentId(self.rng.random_range(0..queries::DOCUMENTS));
+        // One is opened more than others, so that it is met in many ways.
+        let any = self.rng.random_range(0..queries::DOCUMENTS);
+        let document = DocumentId(if self.rng.random_bool(0.5) { self.favourite } else { any });
         let number = |rng: &mut SmallRng, absent: bool| {
             (!absent || rng.random_bool(0.8)).then(|| Value::Int(rng.random_range(0..6)))
         };

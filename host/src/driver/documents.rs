@@ -8,6 +8,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::handle::{Code, Problem};
 use super::open::problem;
+use super::replan::definition;
 use crate::data::{Lsn, Value};
 use crate::dataflow::plan::{DocumentId, Plan};
 use crate::dataflow::{Blocked, DocumentKey, Versions};
@@ -85,6 +86,15 @@ pub(super) struct Origin {
 pub(super) struct Live {
     pub by_key: HashMap<DocumentKey, Document>,
     pub by_name: HashMap<Name, DocumentKey>,
+    /// Of the documents that were opened in this plan, each once for all parameters: they are long.
+    definitions: HashMap<DocumentId, Arc<str>>,
+}
+
+impl Live {
+    /// What a document is defined as.
+    pub(super) fn definition(&mut self, plan: &Plan, document: DocumentId) -> Arc<str> {
+        self.definitions.entry(document).or_insert_with(|| definition(plan, document).into()).clone()
+    }
 }
 
 /// The name of a document: of the bound parameters only those count that its definition has.

@@ -12,7 +12,7 @@ use super::documents::{Document, Live, News, Opened, Origin, name};
 use super::handle::{Code, Problem, State};
 use super::nodes::Nodes;
 use super::open::{Command, Refused, Serving, Shared, problem};
-use super::replan::{Why, definition};
+use super::replan::Why;
 use super::setup::Pauses;
 use super::starving::Starving;
 use super::transaction::Transaction;
@@ -383,7 +383,7 @@ impl Writer {
                 }
                 let (key, effects) = engine.open(bound.document, &bound.params);
                 self.instances = self.instances.wrapping_add(1);
-                let definition = definition(&self.plan, bound.document).into();
+                let definition = self.live.definition(&self.plan, bound.document);
                 let document = Document::new(name.clone(), bound.params, definition, self.instances);
                 self.live.by_key.insert(key, document);
                 self.live.by_name.insert(name, key);

@@ -31,7 +31,7 @@ type Stream = SplitStream<WebSocket>;
 const SLOWEST_BYTES_PER_SECOND: usize = 16 << 10;
 
 /// What is read of a client at once. It says little, and this stays allocated for as long as it is connected.
-const READ_BYTES: usize = 4 << 10;
+const READ_BYTES: usize = 1 << 10;
 
 /// How a conversation ends.
 enum End {

@@ -61,6 +61,7 @@ async fn the_example_works_as_its_reader_would_run_it() -> Result<()> {
     application.line("changed: [{\"op\":\"add\",\"path\":\"/0\"").await.context("the subscription in process")?;
     let foreign = http::get(&address, "/live/notes", &[("Host", "evil.example")]).await?;
     assert_eq!((foreign.status, foreign.code().as_str()), (403, "forbidden"), "a name that nobody gave it");
+    assert!(foreign.text().contains("add it to its `hosts`"), "{}", foreign.text());
 
     assert_eq!(slots(&sql).await?, 1);
     application.signal("INT").await?;

@@ -1,5 +1,7 @@
 //! Postgres goes away and comes back: at start, under load, or only its walsender.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +31,9 @@ async fn a_server_starts_before_its_database() -> Result<()> {
     assert_eq!(answer.status, 503);
     assert!(["database_unreachable", "starting"].contains(&answer.code().as_str()), "{}", answer.text());
     assert_eq!(answer.json()?["error"]["retry"], json!(true));
+    // What the configuration does not have is known without a database.
+    let unknown = server.get("/nowhere").await?;
+    assert_eq!((unknown.status, unknown.code().as_str()), (404, "unknown_route"));
     let (error, code) = Client::web_socket(&server.address, "/users/1").await?.refusal().await?;
     assert_eq!(code, Some(4503), "{error}");
 
@@ -95,6 +100,11 @@ async fn a_restart_of_postgres_is_a_pause() -> Result<()> {
         sql_run(&database, &format!("update users set name = 'after {mode}' where id = 2")).await?;
         client.until(&mut held, |value| value.to_string().contains(&format!("after {mode}"))).await?;
     }
+    let log = server.running.log();
+    let mut told: Vec<&str> = log.lines().filter_map(|line| line.split("the stream broke off").nth(1)).collect();
+    let lines = told.len();
+    told.dedup();
+    assert!((2..=lines).contains(&told.len()) && told.len() == lines, "each reason once: {log}");
     drop(sql);
     let fresh = server.get("/followeds/1").await?.json()?;
     assert_eq!(held.value, fresh);
@@ -136,4 +146,33 @@ async fn a_killed_server_leaves_no_slot() -> Result<()> {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_log_is_held_back() -> Result<()> {
+    let world = World::start().await?;
+    world.run("update users set name = 'Ada L.' where id = 1; create table nobody_reads (id int4)").await?;
+    let lsn = world.lsn().await?;
+    let held = format!(
+        "select count(*) from pg_replication_slots where database = current_database() and confirmed_flush_lsn < '{lsn}'"
+    );
+    let deadline = tokio::time::Instant::now() + http::PATIENCE;
+    while scalar(&world.sql, &held).await? != "0" {
+        anyhow::ensure!(tokio::time::Instant::now() < deadline, "the slot holds back what was applied long ago");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
+/// What is written while a table is out of the publication is told by no stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_leaves_the_publication_is_read_anew() -> Result<()> {
+    let world = World::start().await?;
+    let mut client = Client::web_socket(&world.server.address, "/users/1").await?;
+    let mut held = Document::default();
+    held.apply(&client.patch().await?)?;
+    world.run("alter publication sangre drop table users; update users set name = 'Ada L.' where id = 1").await?;
+    client.until(&mut held, |value| value["name"] == "Ada L.").await?;
+    world.run("update users set name = 'Ada K.' where id = 1").await?;
+    client.until(&mut held, |value| value["name"] == "Ada K.").await
 }

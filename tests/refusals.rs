@@ -109,6 +109,9 @@ async fn a_broken_query_breaks_no_other() -> Result<()> {
     assert_eq!((broken.status, broken.code().as_str()), (503, "query_broken"));
     assert!(!broken.text().contains("row-level"), "what is wrong is the operator's business: {}", broken.text());
     assert!(server.running.log().contains("row-level security"), "{}", server.running.log());
+    let ready = crate::support::http::get(&server.admin, "/readyz", &[]).await?;
+    let reasons = ready.json()?["reasons"].to_string();
+    assert!(ready.status == 200 && reasons.contains("queries.secret") && reasons.contains("row-level"), "{reasons}");
     server.stop().await?;
 
     let folder = tempfile::tempdir()?;
@@ -171,6 +174,26 @@ async fn missing_rights_are_named_with_the_remedy() -> Result<()> {
     let (status, text) = verdict("serve", &config(&url, world::queries())).await?;
     assert_eq!(status.code(), Some(1), "{text}");
     assert!(text.to_lowercase().contains("publication"), "{text}");
+    Ok(())
+}
+
+/// Row security that comes while the server runs would hide rows from whoever asks, without a word.
+#[tokio::test(flavor = "multi_thread")]
+async fn row_security_hides_nothing_in_silence() -> Result<()> {
+    let (database, sql) = world::create(postgres::shared()).await?;
+    let role = format!("reader_{}", database.name);
+    sql.batch_execute(&format!(
+        "create role {role} login replication; grant select on all tables in schema public to {role}; \
+         create publication sangre for table users, users_followeds, places, users_places"
+    ))
+    .await?;
+    let url = database.url.replace("postgres@", &format!("{role}@"));
+    let server = crate::support::server::Server::start(&config(&url, world::queries())).await?;
+    assert_eq!(server.get("/users/1").await?.json()?["name"], json!("Ada"));
+    sql.batch_execute("alter table places enable row level security").await?;
+    let answer = server.get("/places?least=3").await?;
+    assert_eq!(answer.code(), "query_broken", "{}", answer.text());
+    assert_eq!(server.get("/users/2").await?.json()?["name"], json!("Bob"), "others are served");
     Ok(())
 }
 

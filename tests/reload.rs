@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::client::Client;
+use crate::support::client::{Client, Said};
 use crate::support::document::Document;
 use crate::support::http::{self, PATIENCE};
 use crate::support::postgres;
@@ -23,6 +23,11 @@ struct Scripted {
 
 impl Scripted {
     async fn start(source: &str) -> Result<Scripted> {
+        Scripted::with(source, json!({}), json!({})).await
+    }
+
+    /// With these settings of the node, and these queries besides `/places` and `/plain`.
+    async fn with(source: &str, node: Value, more: Value) -> Result<Scripted> {
         let (database, sql) = world::create(postgres::shared()).await?;
         let folder = tempfile::Builder::new().prefix("sangre-test-node-").tempdir()?;
         fs::write(folder.path().join("score.js"), source)?;
@@ -31,8 +36,13 @@ impl Scripted {
             "steps": [{ "map": { "node": "score", "into": "score", "input": ["id", "rating"] } }, { "order_by": ["-score"] }],
         });
         let plain = json!({ "route": "/plain", "from": "places" });
-        let mut settings = config(&database.url, json!({ "places": query, "plain": plain }));
-        settings["nodes"] = json!({ "score": { "script": folder.path().join("score.js") } });
+        let mut queries = json!({ "places": query, "plain": plain });
+        let mut score = json!({ "script": folder.path().join("score.js") });
+        for (all, more) in [(&mut queries, more), (&mut score, node)] {
+            all.as_object_mut().context("an object")?.extend(more.as_object().context("an object")?.clone());
+        }
+        let mut settings = config(&database.url, queries);
+        settings["nodes"] = json!({ "score": score });
         let server = Server::start(&settings).await?;
         server.nodes_loaded().await?;
         Ok(Scripted { server, sql, folder })
@@ -109,15 +119,20 @@ async fn a_bad_edit_leaves_the_old_running_and_says_why() -> Result<()> {
     let mut held = Document::default();
     held.apply(&client.patch().await?)?;
     assert!(scripted.node().await?["error"].is_null());
-    for bad in [
+    for (bad, failures) in [
         "export function transform(place) { return place.rating * ; }",
         "",
         "export const x = 1;",
         "throw new Error('no')",
-    ] {
+    ]
+    .into_iter()
+    .zip(1..)
+    {
         fs::write(scripted.file(), bad)?;
-        let node = scripted.node_until(|node| !node["error"].is_null()).await?;
-        assert!(!node["error"].to_string().is_empty());
+        scripted.node_until(|node| !node["error"].is_null()).await?;
+        let log = scripted.server.running.log();
+        let told = log.lines().filter(|line| line.contains("cannot be loaded")).count();
+        assert_eq!(told, failures, "one line for each: {log}");
         scripted.sql.batch_execute("update places set rating = rating + 1 where id = 10").await?;
         held.apply(&client.patch().await?)?;
         assert!(scores(&held.value, |rating| rating * 10), "{}", held.value);
@@ -161,4 +176,103 @@ async fn a_node_that_never_ends_stops_only_its_own_documents() -> Result<()> {
     }
     let mut held = Document::default();
     client.until(&mut held, |value| value.as_array().is_some_and(|places| places.len() == 2)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_is_asked_for_answers_with_its_outcome() -> Result<()> {
+    let scripted = Scripted::start("export function transform(place) { return place.rating * 10; }").await?;
+    let reload = async |name: &str| {
+        let path = format!("/nodes/{name}/reload");
+        http::request("POST", &scripted.server.admin, &path, &[], "").await
+    };
+    let before = scripted.node().await?;
+    assert_eq!((&before["kind"], &before["state"]), (&json!("map"), &json!("running")), "{before}");
+    let same = reload("score").await?;
+    assert_eq!((same.status, same.json()?), (200, before.clone()), "the file is as it was");
+
+    fs::write(scripted.file(), "export function transform(place) { return place.rating * 20; }")?;
+    let changed = reload("score").await?;
+    let node = changed.json()?;
+    assert_eq!((changed.status, &node["state"], &node["error"]), (200, &json!("running"), &Value::Null), "{node}");
+    assert_ne!(node["version"], before["version"]);
+    assert_eq!(scripted.node().await?, node, "what it says holds already");
+
+    fs::write(scripted.file(), "export function transform(place) { return ; ; }}}")?;
+    let refused = reload("score").await?;
+    let stays = refused.json()?;
+    assert_eq!((refused.status, &stays["state"], &stays["version"]), (422, &json!("outdated"), &node["version"]));
+    assert!(stays["error"].to_string().contains("SyntaxError"), "{stays}");
+    assert_eq!(reload("nobody").await?.status, 404);
+
+    fs::write(scripted.file(), "export function transform(place) { throw new Error('no'); }")?;
+    reload("score").await?;
+    scripted.server.get("/places").await?;
+    scripted.node_until(|node| node["state"] == "failing").await?;
+    Ok(())
+}
+
+/// Waits for a status in this state; patches may come before it.
+async fn state(client: &mut Client, wanted: &str) -> Result<()> {
+    let waiting = async {
+        loop {
+            match client.next().await? {
+                Said::Status(status) if status["state"] == wanted => return Ok(status["code"].clone()),
+                Said::Status(_) | Said::Patch(_) => {}
+                other => anyhow::bail!("a status was expected, not {other:?}"),
+            }
+        }
+    };
+    let code = tokio::time::timeout(PATIENCE, waiting).await.with_context(|| format!("it is not {wanted}"))??;
+    assert_eq!(code, if wanted == "live" { Value::Null } else { json!("node_unavailable") });
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_lacks_what_a_node_failed_on_says_so() -> Result<()> {
+    let map = json!({ "map": { "node": "score", "into": "score", "input": ["rating"] } });
+    let more = json!({
+        "good": { "route": "/good/{least}", "from": "places", "where": { "rating": { "gte": "$least" } }, "steps": [map] },
+        "nested": { "route": "/users/{id}", "from": "users", "get": { "id": "$id" }, "with": {
+            "places": { "from": "places", "through": "users_places", "steps": [map] },
+        } },
+        "late": { "route": "/late", "from": "places", "steps": [{ "order_by": ["-id"] }, { "limit": 2 }, map] },
+    });
+    let source =
+        "export function transform(place) { if (place.rating == 2) throw new Error('no'); return place.rating; }";
+    for on_error in ["skip", "null", "hold"] {
+        let scripted = Scripted::with(source, json!({ "on_error": on_error }), more.clone()).await?;
+        let status = async |path: &str| {
+            let answer = scripted.server.get(path).await?;
+            anyhow::Ok(if answer.status == 200 { answer.header("sangre-status").to_owned() } else { answer.code() })
+        };
+        // Held documents have no state yet.
+        let lacking = if on_error == "hold" { "node_unavailable" } else { "degraded; code=node_unavailable" };
+        for (path, expected) in [
+            ("/places", lacking),
+            ("/users/2", lacking),
+            ("/late", lacking),
+            ("/good/4", "live"),
+            ("/users/3", "live"),
+            ("/plain", "live"),
+        ] {
+            assert_eq!(status(path).await?, expected, "{on_error}: {path}");
+        }
+        scripted.sql.batch_execute("update places set rating = 3 where id = 12").await?;
+        let mut clients = Vec::new();
+        for path in ["/places", "/users/2", "/late"] {
+            // Held documents are refused until they have a state.
+            let deadline = tokio::time::Instant::now() + PATIENCE;
+            while !["live", "degraded; code=node_unavailable"].contains(&&*status(path).await?) {
+                anyhow::ensure!(tokio::time::Instant::now() < deadline, "{on_error}: {path} has no state");
+            }
+            clients.push(Client::web_socket(&scripted.server.address, path).await?);
+        }
+        for (rating, wanted) in [(2, "degraded"), (4, "live"), (2, "degraded")] {
+            scripted.sql.batch_execute(&format!("update places set rating = {rating} where id = 12")).await?;
+            for client in &mut clients {
+                state(client, wanted).await.with_context(|| on_error)?;
+            }
+        }
+    }
+    Ok(())
 }

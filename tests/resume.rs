@@ -138,6 +138,9 @@ async fn an_edited_configuration_starts_changed_queries_anew() -> Result<()> {
         anyhow::ensure!(tokio::time::Instant::now() < deadline, "the new definition is not served");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    let message = changed.patch().await?;
+    assert_eq!(message["from"], Value::Null, "a changed one begins anew: {message}");
+    assert_eq!(message["patch"][0]["value"].get("name"), None, "{message}");
     world.run("update users set name = 'Bobby' where id = 2").await?;
     let message = same.patch().await?;
     assert_eq!(message["from"], json!(held.revision), "an unchanged stream goes on");
@@ -157,5 +160,100 @@ async fn a_restarted_server_takes_back_its_clients() -> Result<()> {
     client.until(&mut held, |value| value["followeds"][0]["name"] == "Bobby").await?;
     assert_ne!(held.value, before);
     assert_eq!(held.value, world.get("/followeds/1").await?);
+    Ok(())
+}
+
+/// The revision of the same document as of another position.
+fn at(lsn: &str, revision: &str) -> String {
+    let identity = revision.split_once('-').map_or("", |(_, identity)| identity);
+    format!("{lsn}.0-{identity}")
+}
+
+#[tokio::test]
+async fn a_position_between_two_states_is_as_good_as_the_state_before_it() -> Result<()> {
+    let world = World::start().await?;
+    let path = "/users/2";
+    let mut keeper = Client::web_socket(&world.server.address, path).await?;
+    let first = keeper.patch().await?["revision"].as_str().unwrap_or_default().to_owned();
+    world.run("update users set name = 'Cleopatra' where id = 3").await?;
+    let quiet = at(&world.lsn().await?, &first);
+    world.get("/users/3").await?;
+    let asked = |revision: &str| with_query(path, "revision", revision);
+    let confirmed = world.server.get(&asked(&quiet)).await?.json()?;
+    assert_eq!((&confirmed["from"], &confirmed["patch"]), (&json!(quiet), &json!([])), "nothing has changed since");
+
+    world.run("update users set name = 'Bobby' where id = 2").await?;
+    let expected = json!([{ "op": "replace", "path": "/name", "value": "Bobby" }]);
+    world.get(path).await?;
+    for message in answers(&world.server, path, &quiet).await? {
+        assert_eq!((&message["from"], &message["patch"]), (&json!(quiet), &expected));
+    }
+    let later = at(&world.lsn().await?, &first);
+    world.get(path).await?;
+    assert_eq!(world.server.get(&asked(&later)).await?.json()?["patch"], json!([]));
+    for unknown in [at("0/1000", &first), quiet.replace(".0-", ".1-")] {
+        for message in answers(&world.server, path, &unknown).await? {
+            assert_eq!(message["from"], Value::Null, "{unknown}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_revision_ahead_of_the_server_is_waited_for() -> Result<()> {
+    let world = World::start().await?;
+    let path = "/users/2";
+    let mut keeper = Client::web_socket(&world.server.address, path).await?;
+    let first = keeper.patch().await?["revision"].as_str().unwrap_or_default().to_owned();
+    let ahead = "select pg_current_wal_insert_lsn() + 100000";
+    let ahead = at(&crate::support::oracle::scalar(&world.sql, ahead).await?, &first);
+    let never = at("FFFFFFFF/0", &first);
+    let ask = async |revision: &str| world.server.get(&with_query(path, "revision", revision)).await?.json();
+    let write = async {
+        world.run("update users set name = 'Bobby' where id = 2").await?;
+        world.run("select pg_logical_emit_message(true, 'test', repeat('x', 200000))").await
+    };
+    let (reached, unreached, written) = tokio::join!(ask(&ahead), ask(&never), write);
+    written?;
+    let (reached, unreached) = (reached?, unreached?);
+    // Whoever holds the state as of then has seen the change.
+    assert_eq!((&reached["from"], &reached["patch"]), (&json!(ahead), &json!([])));
+    assert_eq!(unreached["from"], Value::Null, "a position that will never be");
+    assert_eq!(unreached["patch"][0]["value"]["name"], "Bobby");
+    Ok(())
+}
+
+#[tokio::test]
+async fn streams_follow_the_routes_of_an_edited_configuration() -> Result<()> {
+    let mut before = queries();
+    for name in ["gone", "moved"] {
+        before[name] = json!({ "route": format!("/{name}/{{id}}"), "from": "users", "get": { "id": "$id" } });
+    }
+    let world = World::with(before.clone()).await?;
+    let address = &world.server.address;
+    let mut gone = Client::web_socket(address, "/gone/1").await?;
+    let mut moved = Client::web_socket(address, "/moved/1").await?;
+    let mut bounded = Client::web_socket(address, "/places?least=0").await?;
+    let mut same = Client::web_socket(address, "/users/2").await?;
+    let mut held = Document::default();
+    held.apply(&same.patch().await?)?;
+    for client in [&mut gone, &mut moved, &mut bounded] {
+        client.patch().await?;
+    }
+    let mut after = before;
+    after.as_object_mut().expect("queries").remove("gone");
+    after["moved"]["route"] = json!("/elsewhere/{id}");
+    after["places"]["params"]["most"]["default"] = json!(1);
+    world.server.rewrite(&config(&world.database.url, after))?;
+    for client in [&mut gone, &mut moved] {
+        let (error, code) = client.refusal().await?;
+        assert_eq!((error["code"].as_str(), code), (Some("unknown_route"), Some(4404)));
+    }
+    // Another default is another document.
+    let anew = bounded.patch().await?;
+    assert_eq!((&anew["from"], anew["patch"][0]["value"].as_array().map(Vec::len)), (&Value::Null, Some(1)));
+    world.run("update users set name = 'Bobby' where id = 2").await?;
+    assert_eq!(same.patch().await?["from"], json!(held.revision), "an unchanged stream goes on");
+    assert_eq!(world.server.get("/elsewhere/1").await?.json()?["name"], "Ada");
     Ok(())
 }

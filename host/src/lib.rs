@@ -1,7 +1,7 @@
 //! Nested Postgres queries, live: a document is sent once, then a JSON Patch for every commit that changes it.
 //!
-//! This is Sangre as a library, inside an application of yours: its documents are on routes of your [`axum`] application, and in
-//! your process. (The program `sangre` is the same behind a listener of its own.)
+//! This is Sangre as a library, inside an application of yours: its documents are on routes of your [`axum`] 0.8 application, and
+//! in your process. (The program `sangre` is the same behind a listener of its own.)
 //!
 //! ```text
 //!                        your process

@@ -96,6 +96,35 @@ impl Cluster {
         self.run("pg_ctl", &["-w", "-s", "-m", mode, "stop", "-D"])
     }
 
+    /// Copies the data folder of the stopped server.
+    pub fn back_up(&self) -> Result<()> {
+        self.copy("data", "backup")
+    }
+
+    /// Makes the data folder of the stopped server what it was at [`Cluster::back_up`].
+    pub fn restore(&self) -> Result<()> {
+        self.copy("backup", "data")
+    }
+
+    fn copy(&self, from: &str, to: &str) -> Result<()> {
+        let _ = fs::remove_dir_all(self.folder.join(to));
+        let status = Command::new("cp").arg("-a").args([from, to].map(|name| self.folder.join(name))).status()?;
+        ensure!(status.success(), "cannot copy {from}");
+        Ok(())
+    }
+
+    /// Has the stopped server begin a new timeline at its next start, as a restore from an archive does.
+    pub fn fork(&self) -> Result<()> {
+        let mut settings = fs::OpenOptions::new().append(true).open(self.folder.join("data/postgresql.conf"))?;
+        std::io::Write::write_all(&mut settings, b"restore_command = 'false'\n")?;
+        let signal = self.folder.join("data/recovery.signal");
+        fs::write(&signal, "")?;
+        if let Some((uid, gid)) = self.user {
+            chown(&signal, Some(uid), Some(gid))?;
+        }
+        Ok(())
+    }
+
     /// Runs one of Postgres's programs on the data folder, whose path is the last argument.
     fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
         let mut command = Command::new(self.bin.join(program));

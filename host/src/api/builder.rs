@@ -39,7 +39,7 @@ pub(crate) type Announce = Box<dyn FnOnce(SocketAddr) + Send>;
 impl Builder {
     fn new(base: Base) -> Self {
         let recipe = Recipe { base, parts: Vec::new() };
-        Builder { recipe, hosts: Hosts::default(), strict: false, pages: None, announce: None }
+        Builder { recipe, hosts: Hosts::Named(Vec::new()), strict: false, pages: None, announce: None }
     }
 
     pub(super) fn from_file(path: PathBuf) -> Self {

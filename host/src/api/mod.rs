@@ -78,9 +78,11 @@ impl Sangre {
         self.front.admin_router(self.admin_gate.clone())
     }
 
-    /// The document at a route, once. A document that nobody follows is computed for this, and kept for a while.
+    /// The document at a route, once. A document that nobody follows is computed for this, and kept for a while. While the
+    /// database is out of reach, one that is there already is given as it was.
     pub async fn read(&self, request: impl Into<Request>) -> Result<Document, Error> {
         let request = request.into().parse()?;
+        let _in_flight = self.front.hold();
         let mut session = Session::new(self.running.clone(), request.ask, request.after, self.front.cut().clone());
         let (update, _) = session.once().await?;
         Ok(Document::of(&update))

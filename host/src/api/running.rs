@@ -3,7 +3,7 @@
 //! Routers, subscriptions and clones of [`Sangre`](super::Sangre) all hold the same one. With the last of them the engine ends,
 //! whether or not it was told to; to wait until it has, it must be told.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -22,7 +22,8 @@ pub(super) struct Running {
     stop: CancellationToken,
     /// How the engine ended, once it has.
     ended: watch::Receiver<Option<Result<(), Error>>>,
-    _follow: Option<Follow>,
+    /// Gone once the engine is told to stop.
+    follow: Mutex<Option<Follow>>,
     _stop_with_this: DropGuard,
 }
 
@@ -39,8 +40,8 @@ impl Running {
             };
             end.send_replace(Some(result));
         });
-        let _follow = follow(recipe, settings, handle.clone());
-        Arc::new(Running { handle, _stop_with_this: stop.clone().drop_guard(), stop, ended, _follow })
+        let follow = Mutex::new(follow(recipe, settings, handle.clone()));
+        Arc::new(Running { handle, _stop_with_this: stop.clone().drop_guard(), stop, ended, follow })
     }
 
     /// Waits until the engine has ended, and tells how.
@@ -56,6 +57,7 @@ impl Running {
     /// Ends the engine and waits until it has let go of the database.
     pub async fn stop(&self) -> Result<(), Error> {
         self.stop.cancel();
+        drop(self.follow.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.ended().await
     }
 }
@@ -81,7 +83,7 @@ impl Documents for Running {
         self.handle.nodes()
     }
 
-    fn reload(&self, node: &str) -> Result<(), Problem> {
+    fn reload<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<NodeInfo, Problem>> {
         self.handle.reload(node)
     }
 }

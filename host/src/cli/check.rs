@@ -164,6 +164,7 @@ async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<Str
             match event {
                 NodeEvent::Loaded { node, .. } => told[node.0 as usize] = Some(None),
                 NodeEvent::Failed { node, reason } => told[node.0 as usize] = Some(Some(reason)),
+                NodeEvent::Looked { .. } => {}
             }
         }
     };

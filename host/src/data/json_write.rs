@@ -39,6 +39,37 @@ pub(super) fn write(value: &Value, out: &mut String) {
     }
 }
 
+/// What is left of `most` bytes after the value's JSON text; `None` if it has more. Costs O(most), however large the value is.
+pub(super) fn left_of(most: usize, value: &Value) -> Option<usize> {
+    let brackets_and_commas = |count: usize| most.checked_sub(2 + count.saturating_sub(1));
+    match value {
+        Value::Null | Value::Bool(true) => most.checked_sub(4),
+        Value::Bool(false) => most.checked_sub(5),
+        Value::Int(int) => most.checked_sub(IntText::new(*int).as_str().len()),
+        Value::Number(number) => most.checked_sub(number.len()),
+        Value::Text(text) => left_of_text(most, text),
+        Value::Object(object) => {
+            let left = brackets_and_commas(object.values.len())?;
+            object
+                .members()
+                .try_fold(left, |left, (name, value)| left_of(left_of_text(left, name)?.checked_sub(1)?, value))
+        }
+        Value::Array(values) => values.iter().try_fold(brackets_and_commas(values.len())?, left_of),
+        Value::List(list) => list.values().try_fold(brackets_and_commas(list.len())?, left_of),
+    }
+}
+
+/// What is left of `most` bytes after what [`write_json_text`] writes.
+fn left_of_text(most: usize, text: &str) -> Option<usize> {
+    let left = most.checked_sub(text.len() + 2)?;
+    let more = |byte: u8| match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0C => 1,
+        0x20.. => 0,
+        _ => 5,
+    };
+    left.checked_sub(text.bytes().map(more).sum())
+}
+
 /// How numbers are written by [`write_jsonb`].
 #[derive(Clone, Copy)]
 pub(super) enum Numbers {

@@ -190,6 +190,11 @@ impl Value {
         out
     }
 
+    /// The length of its JSON text in bytes; `None`: more than `most`. Costs O(most), however large the value is.
+    pub fn json_len(&self, most: usize) -> Option<usize> {
+        json_write::left_of(most, self).map(|left| most - left)
+    }
+
     /// The text that Postgres gives for this value as `jsonb`: members sorted by length, then bytes; `": "` and `", "`.
     pub fn jsonb_text(&self) -> String {
         let mut out = String::new();

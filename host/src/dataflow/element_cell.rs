@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::cells::{Blocked, ElementCell, ElementState, ListCell, ListState, Reader, leave};
-use super::engine::{Engine, Orphan, Waiter, params_key};
-use super::evaluate::{Calls, Child, Inputs, Outcome, Params, Pending, Start, base_value, run_steps};
+use super::engine::{Dirty, Engine, Orphan, Waiter, params_key};
+use super::evaluate::{Calls, Child, Inputs, Outcome, Params, Pending, Start, any_failed, base_value, run_steps};
 use super::plan::Base;
 use super::tables::{ElementCellId, ListCellId};
 use crate::data::{RowId, Value};
@@ -128,6 +128,7 @@ impl Engine {
         let inputs = Inputs { element, row: &row, params: &params, versions: &versions };
         let mut calls = Calls::new();
         let outcome = run_steps(&mut self.context(), &inputs, base, &mut calls);
+        self.note_failing(Dirty::Element(id), any_failed(&calls));
         self.elements[id].calls = calls;
         match outcome {
             Outcome::Keep(value) => ElementState::Ready(value),

@@ -133,10 +133,12 @@ pub struct Engine {
     pub(super) changed: BTreeSet<DocumentKey>,
     /// Who waits for a call, by the call's address; the call lives as long as it is open.
     pub(super) waiters: FxHashMap<usize, FxHashSet<Waiter>>,
+    /// Cells that a node has failed on; some may be gone.
+    pub(super) failing: BTreeSet<Dirty>,
     pub(super) effects: Effects,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Dirty {
     Element(ElementCellId),
     List(ListCellId),
@@ -201,6 +203,7 @@ impl Engine {
             orphans: Vec::new(),
             changed: BTreeSet::new(),
             waiters: FxHashMap::default(),
+            failing: BTreeSet::new(),
             effects: Effects::default(),
             plan,
         }

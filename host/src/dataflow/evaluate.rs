@@ -63,6 +63,8 @@ pub(super) struct Pending {
     /// The call it waited for last: as long as that is open, trying again is no use.
     open: Mutex<Option<Arc<GuestCall>>>,
     outcome: OnceLock<Outcome>,
+    /// Set if a node failed on it on the way to its outcome.
+    failed: OnceLock<()>,
 }
 
 /// What an element's steps start from.
@@ -76,7 +78,16 @@ pub(super) enum Start {
 
 impl Pending {
     pub(super) fn new(element: ElementId, row: Row, params: Params, versions: Arc<Versions>, start: Start) -> Self {
-        Pending { element, row, params, versions, start, open: Mutex::new(None), outcome: OnceLock::new() }
+        Pending {
+            element,
+            row,
+            params,
+            versions,
+            start,
+            open: Mutex::new(None),
+            outcome: OnceLock::new(),
+            failed: OnceLock::new(),
+        }
     }
 
     /// An element that has its value already.
@@ -89,6 +100,11 @@ impl Pending {
     pub(super) fn waiting_for(self, call: Arc<GuestCall>) -> Self {
         *self.open.lock().expect("never poisoned: nothing panics under it") = Some(call);
         self
+    }
+
+    /// Whether a node failed on it, though it may have its outcome.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.get().is_some()
     }
 
     /// The outcome, if every answer it needs is there; otherwise the calls it waits for are added to `open`.
@@ -109,7 +125,12 @@ impl Pending {
             },
         };
         let inputs = Inputs { element: self.element, row: &self.row, params: &self.params, versions: &self.versions };
-        match run_steps(context, &inputs, start.into_owned(), &mut Calls::new()) {
+        let mut calls = Calls::new();
+        let outcome = run_steps(context, &inputs, start.into_owned(), &mut calls);
+        if any_failed(&calls) {
+            self.failed.get_or_init(|| ());
+        }
+        match outcome {
             Outcome::Waiting(call) => {
                 *self.open.lock().expect("never poisoned: nothing panics under it") = Some(call.clone());
                 open.push(call);
@@ -118,6 +139,11 @@ impl Pending {
             outcome => Some(self.outcome.get_or_init(|| outcome).clone()),
         }
     }
+}
+
+/// Whether a node failed on one of these.
+pub(super) fn any_failed(calls: &[Arc<GuestCall>]) -> bool {
+    calls.iter().any(|call| matches!(call.answer(), Some(Err(_))))
 }
 
 /// The children's values; `Err` if one of them is held.

@@ -12,8 +12,8 @@ use smallvec::SmallVec;
 
 use super::cells::{Blocked, ElementState, ListCell, ListState, Member, News, Place, Reader, SourceCell, leave};
 use super::element_cell::worse;
-use super::engine::{Engine, Orphan, Waiter, address, push_params};
-use super::evaluate::{Calls, Params};
+use super::engine::{Dirty, Engine, Orphan, Waiter, address, push_params};
+use super::evaluate::{Calls, Params, any_failed};
 use super::guest::GuestCall;
 use super::plan::{ArrangementRef, Count, KeySource, ListId, Plan, Source};
 use super::sequence::{First, Frame, Hole, PendingList, Settled, Stage, keeps_rows, settle, sort_terms};
@@ -140,6 +140,8 @@ impl Engine {
         // A join row's identity is nobody's in another table; in the same one it may be a member's.
         affected.extend(rows.into_iter().map(|(_, row)| row));
         let first = cell.source.first();
+        let source = &self.plan.lists[cell.list.0 as usize].source;
+        let adds = matches!(source, Source::Through { add, .. } if !add.is_empty());
         for group in refilled {
             let joins_only = match &cell.source {
                 SourceCell::Rows(_) => false,
@@ -157,6 +159,10 @@ impl Engine {
             }
             if filled.state == Fill::Filled {
                 affected.extend(filled.rows.keys().chain(&filled.before).cloned());
+                // Their join rows may have been read anew while these were not there.
+                if adds {
+                    changed.extend(filled.rows.keys().cloned());
+                }
             }
         }
         affected
@@ -383,6 +389,8 @@ impl Engine {
         };
         let (mut open, mut calls) = (Vec::new(), Calls::new());
         let settled = settle(&mut self.context(), &frame, &mut cell.stages, First::Cells, &mut open, &mut calls);
+        let failed = any_failed(&calls) || cell.stages.iter().any(|stage| stage.failed > 0);
+        self.note_failing(Dirty::List(id), failed);
         cell.calls = calls;
         self.wait(Waiter::List(id), &open);
         match settled {

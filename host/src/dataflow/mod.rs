@@ -27,6 +27,7 @@ mod document_cell;
 mod element_cell;
 mod engine;
 mod evaluate;
+mod failing;
 pub mod guest;
 mod index;
 mod intervals;

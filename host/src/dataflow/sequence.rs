@@ -41,6 +41,8 @@ pub(super) struct Stage {
     placed: List<Placed>,
     /// Later stages: how many elements are held.
     held: usize,
+    /// Later stages: how many elements a node has failed on.
+    pub failed: usize,
 }
 
 /// An element that waits for a guest, in one list.
@@ -53,10 +55,17 @@ pub(super) struct Hole {
 
 #[derive(Clone, Debug)]
 enum Placed {
-    At(ElementKey),
-    Dropped,
+    At(ElementKey, Went),
+    Dropped(Went),
     Pending,
     Held,
+}
+
+/// Whether a node failed on an element that has its outcome all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Went {
+    Well,
+    Wrong,
 }
 
 /// What a list's stages come to.
@@ -198,10 +207,14 @@ fn advance(
     changed.dedup();
     for key in &changed {
         match stage.placed.remove(key) {
-            Some(Placed::At(place)) => stage.take(&place),
+            Some(Placed::At(place, went)) => {
+                stage.take(&place);
+                stage.failed -= usize::from(went == Went::Wrong);
+            }
+            Some(Placed::Dropped(went)) => stage.failed -= usize::from(went == Went::Wrong),
             Some(Placed::Pending) => drop(stage.pending.remove(key)),
             Some(Placed::Held) => stage.held -= 1,
-            Some(Placed::Dropped) | None => {}
+            None => {}
         }
     }
     for key in changed {
@@ -264,12 +277,14 @@ fn place(
     open: &mut Vec<Arc<GuestCall>>,
 ) {
     let list = &context.plan.lists[frame.list.0 as usize];
-    let placed = match hole.element.force(context, open) {
+    let outcome = hole.element.force(context, open);
+    let went = if hole.element.has_failed() { Went::Wrong } else { Went::Well };
+    let placed = match outcome {
         None | Some(Outcome::Waiting(_)) => {
             stage.pending.insert(key.clone(), hole);
             Placed::Pending
         }
-        Some(Outcome::Drop) => Placed::Dropped,
+        Some(Outcome::Drop) => Placed::Dropped(went),
         Some(Outcome::Held) => {
             stage.held += 1;
             Placed::Held
@@ -290,10 +305,12 @@ fn place(
                 ElementKey::new(terms.finish(), identity_at)
             };
             stage.keep(place.clone(), value, keeps_rows(list, index).then_some(row));
-            Placed::At(place)
+            Placed::At(place, went)
         }
     };
     if index > 0 {
+        let has_outcome = matches!(placed, Placed::At(..) | Placed::Dropped(_));
+        stage.failed += usize::from(has_outcome && went == Went::Wrong);
         stage.placed.insert(key, placed);
     }
 }

@@ -41,6 +41,9 @@ struct Refused(StatusCode, String);
 
 type Answer = Result<Response, Refused>;
 
+/// A statement's values, taken from what a button sends.
+type Values<T> = fn(&T) -> Vec<&(dyn ToSql + Sync)>;
+
 impl Pages {
     pub fn new(database: String, documents: Arc<dyn Documents>, nodes: &Nodes) -> Self {
         Pages { database, client: Mutex::default(), documents, nodes: nodes.clone() }
@@ -63,8 +66,10 @@ impl Pages {
         }
     }
 
-    async fn write(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Answer {
-        let rows = self.client().await?.execute(sql, values).await?;
+    /// Runs the statement with the values of what the button sent.
+    async fn write<T: DeserializeOwned>(&self, body: &[u8], sql: &str, values: Values<T>) -> Answer {
+        let sent = serde_json::from_slice(body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let rows = self.client().await?.execute(sql, &values(&sent)).await?;
         Ok(answer(json!({ "rows": rows })))
     }
 }
@@ -130,14 +135,13 @@ struct Follow {
 }
 
 async fn follow(State(pages): State<Arc<Pages>>, body: Bytes) -> Answer {
-    let Follow { user, followed } = read(&body)?;
     let sql = "INSERT INTO users_followeds (user_id, followed_id) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-    pages.write(sql, &[&user, &followed]).await
+    pages.write(&body, sql, |sent: &Follow| vec![&sent.user, &sent.followed]).await
 }
 
 async fn unfollow(State(pages): State<Arc<Pages>>, body: Bytes) -> Answer {
-    let Follow { user, followed } = read(&body)?;
-    pages.write("DELETE FROM users_followeds WHERE user_id = $1 AND followed_id = $2", &[&user, &followed]).await
+    let sql = "DELETE FROM users_followeds WHERE user_id = $1 AND followed_id = $2";
+    pages.write(&body, sql, |sent: &Follow| vec![&sent.user, &sent.followed]).await
 }
 
 #[derive(Deserialize)]
@@ -147,8 +151,8 @@ struct Rename {
 }
 
 async fn rename(State(pages): State<Arc<Pages>>, body: Bytes) -> Answer {
-    let Rename { user, name } = read(&body)?;
-    pages.write("UPDATE users SET name = $2 WHERE id = $1", &[&user, &name]).await
+    let sql = "UPDATE users SET name = $2 WHERE id = $1";
+    pages.write(&body, sql, |sent: &Rename| vec![&sent.user, &sent.name]).await
 }
 
 #[derive(Deserialize)]
@@ -162,11 +166,11 @@ struct Place {
 }
 
 async fn place(State(pages): State<Arc<Pages>>, body: Bytes) -> Answer {
-    let Place { user, name, rating, opens, closes } = read(&body)?;
     // One statement, hence one commit: nobody ever sees a place that nobody likes.
     let sql = "WITH place AS (INSERT INTO places (name, rating, opens, closes) VALUES ($2, $3, $4, $5) RETURNING id)
                INSERT INTO users_places (user_id, place_id) SELECT $1, id FROM place";
-    pages.write(sql, &[&user, &name, &rating, &opens, &closes]).await
+    let values: Values<Place> = |sent| vec![&sent.user, &sent.name, &sent.rating, &sent.opens, &sent.closes];
+    pages.write(&body, sql, values).await
 }
 
 #[derive(Deserialize)]
@@ -176,12 +180,8 @@ struct Rate {
 }
 
 async fn rate(State(pages): State<Arc<Pages>>, body: Bytes) -> Answer {
-    let Rate { place, rating } = read(&body)?;
-    pages.write("UPDATE places SET rating = $2 WHERE id = $1", &[&place, &rating]).await
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
-    serde_json::from_slice(body).map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))
+    let sql = "UPDATE places SET rating = $2 WHERE id = $1";
+    pages.write(&body, sql, |sent: &Rate| vec![&sent.place, &sent.rating]).await
 }
 
 fn answer(value: Json) -> Response {
@@ -216,6 +216,7 @@ impl IntoResponse for Refused {
 mod tests {
     use super::*;
     use crate::demo::{DATABASE, Demo};
+    use crate::driver::handle::NodeState;
     use crate::server::tests::fake::Fake;
 
     async fn body(response: Response) -> Json {
@@ -237,6 +238,7 @@ mod tests {
             name: name.into(),
             kind: "filter".into(),
             version: "1".into(),
+            state: NodeState::Outdated,
             error: error.clone(),
         };
         let shown = about(&node("open-at"), &nodes);

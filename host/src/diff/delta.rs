@@ -53,7 +53,9 @@ impl Delta {
         };
         match shorter {
             _ if ops.is_empty() => Delta::Same,
-            Some(times) if ops.parts() > 1 && is_shorter(new, ops.size() / times) => Delta::Whole(memo.text(new)),
+            Some(times) if ops.parts() > 1 && new.json_len(ops.size() / times).is_some() => {
+                Delta::Whole(memo.text(new))
+            }
             _ => Delta::Parts(Arc::new(ops)),
         }
     }
@@ -84,27 +86,4 @@ fn object(old: &Object, new: &Object, memo: &DiffMemo) -> Ops {
         }
     }
     ops
-}
-
-/// Whether the value's JSON text has less than `bound` bytes, about. Costs O(bound), however large the value is.
-fn is_shorter(value: &Value, bound: usize) -> bool {
-    take(value, bound).is_some()
-}
-
-/// What is left of `bound` bytes after writing the value; `None` if nothing.
-fn take(value: &Value, bound: usize) -> Option<usize> {
-    let left = |bytes: usize| bound.checked_sub(bytes).filter(|&left| left > 0);
-    match value {
-        Value::Null | Value::Bool(true) => left(4),
-        Value::Bool(false) => left(5),
-        Value::Int(number) => left(number.unsigned_abs().checked_ilog10().map_or(1, |log| log as usize + 1)),
-        Value::Number(text) => left(text.len()),
-        Value::Text(text) => left(text.len() + 2),
-        Value::Array(values) => values.iter().try_fold(left(2)?, |left, value| take(value, left.checked_sub(1)?)),
-        Value::List(list) => list.values().try_fold(left(2)?, |left, value| take(value, left.checked_sub(1)?)),
-        Value::Object(object) => {
-            let mut members = object.shape().names().iter().zip(object.values());
-            members.try_fold(left(2)?, |left, (name, value)| take(value, left.checked_sub(name.len() + 4)?))
-        }
-    }
 }

@@ -15,7 +15,7 @@ use crate::data::Value;
 /// come to stand there. For any number of threads; one that needs what another is making waits for it.
 ///
 /// Bounded: entries that nobody asked for during a while are dropped (two generations: a hit moves an entry to the young one,
-/// and when that is full, it takes the place of the old one).
+/// and when that is full, or [of age](DiffMemo::age), it takes the place of the old one).
 #[derive(Debug)]
 pub struct DiffMemo {
     deltas: Cache<(Place, Place), Delta>,
@@ -23,7 +23,7 @@ pub struct DiffMemo {
 }
 
 /// Where a value is in memory. The second part tells values at one address apart: an object's shape, or the kind.
-type Place = (usize, usize);
+pub(super) type Place = (usize, usize);
 
 impl Default for DiffMemo {
     /// At most twice 8,192 entries of either kind, and about twice 8 MiB of text of either kind.
@@ -43,10 +43,11 @@ impl DiffMemo {
         DiffMemo { deltas: Cache::bounded(entries, bytes), texts: Cache::bounded(entries, bytes) }
     }
 
-    /// Forgets everything, and lets go of the values.
-    pub fn clear(&self) {
-        self.deltas.clear();
-        self.texts.clear();
+    /// Forgets what nobody has asked for since the call before this one, and lets go of its values. Called now and then, it
+    /// leaves nothing behind that a busy time brought.
+    pub fn age(&self) {
+        self.deltas.age();
+        self.texts.age();
     }
 
     /// The difference of two values of one kind that have parts; `make` is called if it is not known.
@@ -70,7 +71,7 @@ impl DiffMemo {
 }
 
 /// Where a value with parts is; `None` for one without.
-fn place(value: &Value) -> Option<Place> {
+pub(super) fn place(value: &Value) -> Option<Place> {
     match value {
         Value::Object(object) => Some((object.values().as_ptr().addr(), Arc::as_ptr(object.shape()).addr())),
         Value::List(list) => Some((list.address(), 1)),
@@ -112,8 +113,8 @@ impl<K: Copy + Eq + Hash, T: Clone> Cache<K, T> {
         Cache { generations: Mutex::default(), most_entries: most_entries.max(1), most_bytes }
     }
 
-    fn clear(&self) {
-        let dropped = std::mem::take(&mut *self.lock());
+    fn age(&self) {
+        let dropped = self.lock().turn();
         drop(dropped);
     }
 

@@ -21,9 +21,11 @@ mod ops;
 pub mod pointer;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 pub use memo::DiffMemo;
 pub use merge::{merge_patch, without_nulls};
+pub use weight::{Scales, Weight};
 
 use self::delta::Delta;
 use self::pointer::Pointer;

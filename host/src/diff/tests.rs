@@ -76,6 +76,10 @@ fn checked(old: &Value, new: &Value, memo: &DiffMemo) -> String {
     let text = patch(old, new, memo);
     assert_eq!(applied(old, &text), *new, "{text}\n of {}\n to {}", old.to_json(), new.to_json());
     assert_eq!(is_empty(&text), old == new, "{text}");
+    let weight = Scales::default().weigh(old, new).expect("small");
+    let len = |value: &Value| value.json_len(usize::MAX).expect("no text is longer");
+    assert_eq!((len(old), len(new)), (old.to_json().len(), new.to_json().len()));
+    assert_eq!(len(old) as i64 + weight.grown, len(new) as i64, "{text}");
     let mut merged = serde(&without_nulls(old));
     match merge_patch(old, new) {
         Some(text) => json_patch::merge(&mut merged, &serde_json::from_str(&text).expect(&text)),
@@ -252,7 +256,12 @@ fn the_memo_is_bounded_and_forgets() {
         assert_eq!(checked(old, new, &memo), r#"[{"op":"replace","path":"/0/b","value":2}]"#);
         assert!(memo.delta_count() <= 20);
     }
-    memo.clear();
+    // What was asked for lately outlives one turn, and nothing two.
+    let (old, new) = &pairs[0];
+    checked(old, new, &memo);
+    memo.age();
+    assert!(memo.delta_count() > 0);
+    memo.age();
     assert_eq!(memo.delta_count(), 0);
     let small = DiffMemo::bounded(1000, 100);
     pairs.iter().for_each(|(old, new)| drop(checked(old, new, &small)));

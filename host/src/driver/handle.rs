@@ -216,6 +216,8 @@ pub enum After {
 pub struct Health {
     /// Empty: ready. Otherwise what is missing, one sentence each.
     pub reasons: Vec<String>,
+    /// Queries that are not served, and why, one line for each mistake: for the operator. The others are served.
+    pub broken: Vec<String>,
 }
 
 /// A node of the configuration and the state it is in.
@@ -226,9 +228,24 @@ pub struct NodeInfo {
     pub kind: String,
     /// What identifies the code that runs, such as the beginning of its hash; empty while the node was never loaded.
     pub version: String,
-    /// Why the newest version of its file was not taken, or why the node is suspended, in the guest's or compiler's own
-    /// words: for the operator, never for clients.
+    pub state: NodeState,
+    /// The last error: why the newest version of its file was not taken, or what the one that runs failed on, in the guest's or
+    /// compiler's own words: for the operator, never for clients.
     pub error: Option<String>,
+}
+
+/// See [`NodeInfo`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    /// On its way for the first time.
+    Loading,
+    Running,
+    /// It runs, and has failed on rows.
+    Failing,
+    /// Its file is bad: the version before runs.
+    Outdated,
+    /// Its file is bad, and nothing runs.
+    Broken,
 }
 
 /// The engine as sessions and routes see it: implemented by the driver, and by fakes in tests.
@@ -251,8 +268,9 @@ pub trait Documents: Send + Sync + 'static {
     /// The nodes of the configuration, in its order.
     fn nodes(&self) -> Vec<NodeInfo>;
 
-    /// Loads the node's file anew as if it had changed. [`Code::UnknownRoute`] if no node has that name.
-    fn reload(&self, node: &str) -> Result<(), Problem>;
+    /// Loads the node's file anew as if it had changed, and says how the node is then. [`Code::UnknownRoute`] if no node has
+    /// that name.
+    fn reload<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<NodeInfo, Problem>>;
 }
 
 /// One document as one client follows it. Dropping it ends it.

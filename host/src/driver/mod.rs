@@ -13,8 +13,10 @@
 
 mod documents;
 pub mod handle;
+mod live;
 mod nodes;
 mod open;
+mod questions;
 mod replan;
 mod setup;
 mod starving;
@@ -26,7 +28,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use nodes::kind_of;
 pub use open::Handle;
@@ -84,15 +88,29 @@ pub enum DriverError {
 /// Commands that may wait for the writer.
 const COMMANDS: usize = 1024;
 
+/// A comparison that nobody has asked for is forgotten after this long to twice as long.
+const AGE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Starts the engine. The task ends with `stop`, or with what keeps it from going on.
 pub fn start(options: Options, stop: CancellationToken) -> (Handle, JoinHandle<Result<(), DriverError>>) {
     let (commands, receiver) = mpsc::channel(COMMANDS);
-    let shared = Arc::new(open::Shared::new(commands, options.document_bytes, options.nodes.iter().map(|n| &*n.name)));
+    let shared = Arc::new(open::Shared::new(commands, &options));
     let handle = Handle::new(shared.clone());
     let task = tokio::spawn(async move {
+        let _tended = AbortOnDropHandle::new(tokio::spawn(tend(shared.clone())));
         let result = setup::run(options, shared.clone(), receiver, stop).await;
         shared.end();
         result
     });
     (handle, task)
+}
+
+/// Has the memo of comparisons forget what nobody asks for any more: beside the writer, for freeing takes its time.
+async fn tend(shared: Arc<open::Shared>) {
+    let mut often = tokio::time::interval(AGE);
+    often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        often.tick().await;
+        shared.memo.age();
+    }
 }

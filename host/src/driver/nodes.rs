@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::NodeOptions;
-use super::handle::NodeInfo;
+use super::handle::{NodeInfo, NodeState};
 use super::open::Shared;
 use crate::dataflow::guest::{GuestCall, NodeVersion};
 use crate::dataflow::plan::{NodeCall, NodeId, Plan, Shape, Step};
@@ -24,6 +24,8 @@ pub(super) struct Nodes {
     failures: Vec<Failures>,
     /// Which nodes have said whether they can be loaded.
     reported: Vec<bool>,
+    /// Who asked for a look at a node's file, and which look it was.
+    waiting: Vec<(NodeId, u64, oneshot::Sender<NodeInfo>)>,
 }
 
 /// Rows that a version of a node failed on.
@@ -74,7 +76,14 @@ impl Nodes {
         });
         let versions = vec![None; nodes.len()];
         if nodes.is_empty() {
-            return Ok(Nodes { host: None, events: None, versions, failures: Vec::new(), reported: Vec::new() });
+            return Ok(Nodes {
+                host: None,
+                events: None,
+                versions,
+                failures: Vec::new(),
+                reported: Vec::new(),
+                waiting: Vec::new(),
+            });
         }
         let (host, events) = NodeHost::start(settings, specs.collect())?;
         Ok(Nodes {
@@ -83,6 +92,7 @@ impl Nodes {
             versions,
             failures: vec![Failures::default(); nodes.len()],
             reported: vec![false; nodes.len()],
+            waiting: Vec::new(),
         })
     }
 
@@ -104,8 +114,15 @@ impl Nodes {
 
     /// Notes a change. The node and its version, if that is new.
     pub(super) fn take(&mut self, event: NodeEvent, shared: &Shared) -> Option<(NodeId, NodeVersion)> {
-        match &event {
+        match event {
             NodeEvent::Loaded { node, .. } | NodeEvent::Failed { node, .. } => self.reported[node.0 as usize] = true,
+            NodeEvent::Looked { node, look } => {
+                for (_, _, reply) in self.waiting.extract_if(.., |(of, asked, _)| *of == node && *asked <= look) {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(shared.nodes.borrow()[node.0 as usize].clone());
+                }
+                return None;
+            }
         }
         let mut new = None;
         shared.nodes.send_modify(|infos| new = self.note(event, infos));
@@ -119,18 +136,26 @@ impl Nodes {
                 let info = &mut infos[index];
                 info.kind = kind_name(kind).into();
                 info.version = format!("{:016x}", version.0);
-                info.error = None;
-                self.failures[index] = Failures::default();
-                tracing::info!("node {} runs version {}", info.name, info.version);
-                (self.versions[index].replace(version) != Some(version)).then_some((node, version))
+                let is_new = self.versions[index].replace(version) != Some(version);
+                // What the same code failed on it would fail on again.
+                if is_new || info.state != NodeState::Failing {
+                    (info.state, info.error) = (NodeState::Running, None);
+                    self.failures[index] = Failures::default();
+                }
+                if is_new {
+                    tracing::info!("node {} runs version {}", info.name, info.version);
+                }
+                is_new.then_some((node, version))
             }
             NodeEvent::Failed { node, reason } => {
                 let info = &mut infos[node.0 as usize];
                 let stays = if info.version.is_empty() { "" } else { "; the version before stays" };
                 tracing::warn!("node {} cannot be loaded: {reason}{stays}", info.name);
+                info.state = if info.version.is_empty() { NodeState::Broken } else { NodeState::Outdated };
                 info.error = Some(reason);
                 None
             }
+            NodeEvent::Looked { .. } => None,
         }
     }
 
@@ -161,6 +186,7 @@ impl Nodes {
                     call.version.0,
                     failures.untold,
                 );
+                info.state = NodeState::Failing;
                 info.error = Some(format!("failed on {} rows so far, last: {error}", failures.rows));
             });
             failures.untold = 0;
@@ -199,10 +225,12 @@ impl Nodes {
         batches.into_iter().map(ask).collect()
     }
 
-    /// Looks at a node's file as if it had changed.
-    pub(super) fn reload(&self, node: usize) {
-        if let Some(host) = &self.host {
-            host.reload(NodeId(node as u32));
+    /// Looks at a node's file as if it had changed; `reply` is told how the node is then.
+    pub(super) fn reload(&mut self, node: usize, reply: oneshot::Sender<NodeInfo>) {
+        let node = NodeId(node as u32);
+        if let Some(look) = self.host.as_ref().and_then(|host| host.reload(node)) {
+            self.waiting.retain(|(_, _, reply)| !reply.is_closed());
+            self.waiting.push((node, look, reply));
         }
     }
 }

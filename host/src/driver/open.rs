@@ -6,15 +6,18 @@ use std::time::{Duration, SystemTime};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::documents::Opened;
-use super::handle::{After, Ask, Code, Documents, Health, NodeInfo, Problem, State, Status, Subscription};
+use super::Options;
+use super::documents::{Asked, Opened};
+use super::handle::{After, Ask, Code, Documents, Health, NodeInfo, NodeState, Problem, State, Status, Subscription};
+use super::questions::Questions;
 use super::subscription::Follower;
-use crate::data::{Lsn, Upquery, Value};
+use crate::data::Lsn;
 use crate::diff::DiffMemo;
+use crate::query::problem::Problems;
 use crate::query::syntax::{Query, TableRule};
-use crate::query::{Binding, Bound, Pending, RequestError, Routes};
+use crate::query::{Binding, Bound, RequestError, Routes};
 use crate::revision::Revision;
-use crate::source::{Source, XidStatus, decode};
+use crate::source::Source;
 
 /// How long `after` waits.
 pub(super) const AFTER: Duration = Duration::from_secs(10);
@@ -25,18 +28,11 @@ const PATIENCE: Duration = Duration::from_millis(30);
 /// What the writer is asked.
 pub(super) enum Command {
     /// Follow a document. `generation` says which plan `bound` belongs to.
-    Open {
-        bound: Bound,
-        generation: u64,
-        resume: Option<Revision>,
-        /// See [`Ask::newest`].
-        newest: bool,
-        reply: oneshot::Sender<Result<Opened, Refused>>,
-    },
+    Open { bound: Bound, generation: u64, asked: Asked, reply: oneshot::Sender<Result<Opened, Refused>> },
     /// Make the stream move, if nobody is doing so already.
     Provoke,
-    /// Load a node's file anew.
-    Reload { node: usize },
+    /// Load a node's file anew, and tell how the node is then.
+    Reload { node: usize, reply: oneshot::Sender<NodeInfo> },
     /// Serve these queries in place of those before.
     Replace { queries: Vec<Query>, tables: Vec<TableRule> },
 }
@@ -45,6 +41,8 @@ pub(super) enum Command {
 pub(super) enum Refused {
     /// The request was bound to an earlier plan: bind it again.
     OldPlan,
+    /// The client holds a state of this very document as of an LSN that the engine has not reached.
+    Ahead(Lsn),
     Problem(Problem),
 }
 
@@ -68,21 +66,23 @@ pub(super) struct Shared {
     pub position: watch::Sender<Lsn>,
     /// What keeps the server from being ready.
     pub health: watch::Sender<Vec<String>>,
+    /// What is wrong with queries that are not served.
+    broken: watch::Sender<Vec<String>>,
+    /// The routes that the configuration has, for as long as nothing is served.
+    declared: Routes,
     pub nodes: watch::Sender<Vec<NodeInfo>>,
     pub memo: DiffMemo,
+    pub questions: Questions,
     pub document_bytes: usize,
 }
 
 impl Shared {
-    pub(super) fn new<'a>(
-        commands: mpsc::Sender<Command>,
-        document_bytes: usize,
-        nodes: impl Iterator<Item = &'a str>,
-    ) -> Self {
+    pub(super) fn new(commands: mpsc::Sender<Command>, options: &Options) -> Self {
         let info = |name: &str| NodeInfo {
             name: name.into(),
             kind: String::new(),
             version: String::new(),
+            state: NodeState::Loading,
             error: Some("not loaded yet".into()),
         };
         let starting = Status { state: State::Stale, code: Some(Code::Starting), since: SystemTime::now() };
@@ -92,9 +92,12 @@ impl Shared {
             status: watch::Sender::new(starting),
             position: watch::Sender::new(Lsn(0)),
             health: watch::Sender::new(vec![NOT_BEGUN.into()]),
-            nodes: watch::Sender::new(nodes.map(info).collect()),
+            broken: watch::Sender::default(),
+            declared: Routes::declared(&options.queries),
+            nodes: watch::Sender::new(options.nodes.iter().map(|node| info(&node.name)).collect()),
             memo: DiffMemo::new(),
-            document_bytes,
+            questions: Questions::default(),
+            document_bytes: options.document_bytes,
         }
     }
 
@@ -122,8 +125,21 @@ impl Shared {
         self.set_status(Some(Code::ShuttingDown), vec!["the engine has ended".into()]);
     }
 
-    fn serving(&self) -> Option<Serving> {
-        self.serving.read().expect("nothing panics under it").clone()
+    /// Notes which queries are not served, and why.
+    pub(super) fn set_broken(&self, problems: &Problems, file: &str) {
+        self.broken.send_replace(problems.0.iter().map(|problem| problem.in_file(file)).collect());
+    }
+
+    fn serving(&self) -> Result<Serving, Problem> {
+        self.serving.read().expect("nothing panics under it").clone().ok_or_else(|| self.unavailable())
+    }
+
+    /// What requests for this path are bound to; while there is nothing yet, whether there will be.
+    fn serving_at(&self, ask: &Ask) -> Result<Serving, Problem> {
+        self.serving().map_err(|away| match self.declared.bind(&ask.path, &ask.query, &ask.claims) {
+            Err(error @ RequestError::UnknownRoute) => request_problem(error),
+            _ => away,
+        })
     }
 
     /// Why nothing can be served.
@@ -187,17 +203,30 @@ impl Handle {
     /// What a follower of this document starts from.
     pub(super) async fn open(&self, ask: &Ask) -> Result<Opened, Problem> {
         let resume = ask.resume.as_deref().and_then(|text| Revision::parse(text).ok());
+        let mut asked = Asked { resume, newest: ask.newest };
+        let patience = tokio::time::Instant::now() + AFTER;
         loop {
-            let serving = self.shared.serving().ok_or_else(|| self.shared.unavailable())?;
-            let bound = bind(&serving, ask).await?;
+            let serving = self.shared.serving_at(ask)?;
+            let bound = match serving.routes.bind(&ask.path, &ask.query, &ask.claims).map_err(request_problem)? {
+                Binding::Done(bound) => bound,
+                Binding::Ask(pending) => self.shared.questions.read(&*serving.source, pending).await?,
+            };
             let (reply, opened) = oneshot::channel();
-            let (generation, newest) = (serving.generation, ask.newest);
-            let command = Command::Open { bound, generation, resume, newest, reply };
+            let command = Command::Open { bound, generation: serving.generation, asked, reply };
             self.shared.commands.send(command).await.map_err(|_| gone())?;
             match opened.await.map_err(|_| gone())? {
                 Ok(opened) => return Ok(opened),
                 Err(Refused::Problem(problem)) => return Err(problem),
                 Err(Refused::OldPlan) => {}
+                // Another host was faster; nobody is shown an earlier state than the one they hold.
+                Err(Refused::Ahead(lsn)) => match tokio::time::timeout_at(patience, self.pass(lsn)).await {
+                    Ok(passed) => passed?,
+                    Err(_) if self.shared.status.borrow().state == State::Stale => {
+                        return Err(self.shared.unavailable());
+                    }
+                    // The database was set back, or the revision is made up: it names no state that will ever be.
+                    Err(_) => asked.resume = None,
+                },
             }
         }
     }
@@ -207,11 +236,16 @@ impl Handle {
     }
 
     async fn reach(&self, after: After) -> Result<(), Problem> {
-        let serving = self.shared.serving().ok_or_else(|| self.shared.unavailable())?;
+        let serving = self.shared.serving()?;
         let lsn = match after {
             After::Lsn(lsn) => lsn,
-            After::Xid(xid) => committed_before(&*serving.source, xid).await?,
+            After::Xid(xid) => self.shared.questions.committed_before(&*serving.source, xid).await?,
         };
+        self.pass(lsn).await
+    }
+
+    /// Waits until everything up to this position is included.
+    async fn pass(&self, lsn: Lsn) -> Result<(), Problem> {
         let mut position = self.shared.position.subscribe();
         let mut patience = PATIENCE;
         while *position.borrow_and_update() < lsn {
@@ -230,51 +264,7 @@ impl Handle {
     }
 }
 
-/// A position at or after the commit of this transaction, once it has committed.
-async fn committed_before(source: &dyn Source, xid: u64) -> Result<Lsn, Problem> {
-    let bad = |message: &str| problem(Code::BadRequest, message);
-    let away = || problem(Code::DatabaseUnreachable, "the database is out of reach");
-    loop {
-        match source.xid_status(xid).await.map_err(|_| away())? {
-            // An upquery that asks nothing tells how far the log reaches now.
-            XidStatus::Committed => {
-                let answer = source.ask(Upquery { id: 0, asks: Vec::new(), under: None }).await;
-                return answer.map(|answer| answer.insert).map_err(|_| away());
-            }
-            XidStatus::InProgress => tokio::time::sleep(PATIENCE).await,
-            XidStatus::Aborted => return Err(bad("the transaction of `after` was rolled back")),
-            XidStatus::Unknown => return Err(bad("the transaction of `after` is too old, or was never begun")),
-        }
-    }
-}
-
-async fn bind(serving: &Serving, ask: &Ask) -> Result<Bound, Problem> {
-    match serving.routes.bind(&ask.path, &ask.query, &ask.claims).map_err(request_problem)? {
-        Binding::Done(bound) => Ok(bound),
-        Binding::Ask(pending) => read_by_postgres(serving, pending).await,
-    }
-}
-
-/// Has Postgres read the texts that only it can read.
-async fn read_by_postgres(serving: &Serving, pending: Pending) -> Result<Bound, Problem> {
-    let away = |_| problem(Code::DatabaseUnreachable, "the database is out of reach");
-    let mut values: Vec<Value> = Vec::new();
-    for question in pending.questions() {
-        let refused = || request_problem(question.refused());
-        let read = serving.source.canonical(question.ty.sql.clone(), question.text.clone()).await.map_err(away)?;
-        let text = read.map_err(|reason| {
-            match &question.query {
-                Some(query) => tracing::error!("query \"{query}\": Postgres refuses {}: {reason}", question.label),
-                None => tracing::debug!("parameter {} is refused by Postgres: {reason}", question.label),
-            }
-            refused()
-        })?;
-        values.push(decode::decode(&question.ty.decode, &text).map_err(|_| refused())?);
-    }
-    pending.finish(values).map_err(request_problem)
-}
-
-fn request_problem(error: RequestError) -> Problem {
+pub(super) fn request_problem(error: RequestError) -> Problem {
     let code = match &error {
         RequestError::UnknownRoute => Code::UnknownRoute,
         RequestError::Broken(_) => Code::QueryBroken,
@@ -300,7 +290,7 @@ impl Documents for Handle {
     }
 
     fn health(&self) -> Health {
-        Health { reasons: self.shared.health.borrow().clone() }
+        Health { reasons: self.shared.health.borrow().clone(), broken: self.shared.broken.borrow().clone() }
     }
 
     fn position(&self) -> Lsn {
@@ -311,10 +301,15 @@ impl Documents for Handle {
         self.shared.nodes.borrow().clone()
     }
 
-    fn reload(&self, node: &str) -> Result<(), Problem> {
-        let index = self.nodes().iter().position(|info| info.name == node);
-        let node = index.ok_or_else(|| problem(Code::UnknownRoute, format!("there is no node \"{node}\"")))?;
-        let busy = |_| problem(Code::TooMany, "too many requests are waiting: try again later");
-        self.shared.commands.try_send(Command::Reload { node }).map_err(busy)
+    fn reload<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<NodeInfo, Problem>> {
+        Box::pin(async move {
+            let index = self.nodes().iter().position(|info| info.name == node);
+            let node = index.ok_or_else(|| problem(Code::UnknownRoute, format!("there is no node \"{node}\"")))?;
+            // Before anything is served no node is looked at.
+            self.shared.serving()?;
+            let (reply, told) = oneshot::channel();
+            self.shared.commands.send(Command::Reload { node, reply }).await.map_err(|_| gone())?;
+            told.await.map_err(|_| gone())
+        })
     }
 }

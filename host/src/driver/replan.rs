@@ -49,7 +49,10 @@ impl Writer {
 
     pub(super) fn planned(&mut self, why: Why, compiled: Result<Compiled, DriverError>) -> Result<(), DriverError> {
         match (why, compiled) {
-            (Why::Tables, Ok(compiled)) => self.restart_with(Arc::new(compiled.plan), Arc::new(compiled.routes)),
+            (Why::Tables, Ok(compiled)) => {
+                self.shared.set_broken(&compiled.problems, &self.options.file);
+                self.restart_with(Arc::new(compiled.plan), Arc::new(compiled.routes));
+            }
             (Why::Tables, Err(error)) => {
                 tracing::error!("queries cannot be resolved anew, which is tried again: {error}");
                 self.plan_next = Some(Why::Tables);
@@ -58,6 +61,7 @@ impl Writer {
             (Why::Configuration(options), Ok(compiled)) if compiled.problems.is_empty() => {
                 tracing::info!("the configuration has changed: its queries are served now");
                 self.options = options;
+                self.shared.set_broken(&compiled.problems, &self.options.file);
                 self.replace_plan(compiled);
             }
             // What is wrong with its queries was logged when they were resolved.
@@ -86,8 +90,9 @@ impl Writer {
         }
         self.next = None;
         self.generation += 1;
+        let same = definitions(&plan, &routes) == definitions(&self.plan, &self.routes);
         self.routes = routes;
-        if *plan != *self.plan {
+        if *plan != *self.plan || !same {
             self.plan = plan.clone();
             // With the tasks go answers that nobody has taken yet.
             self.upqueries = JoinSet::new();
@@ -114,9 +119,9 @@ impl Writer {
 
     /// Opens the documents of the plan before in this one, where their queries are defined as they were.
     fn move_documents(&mut self) -> Effects {
-        let before = std::mem::take(&mut self.live);
-        let ids = (0..self.plan.documents.len() as u32).map(DocumentId);
-        let definitions: HashMap<String, DocumentId> = ids.map(|id| (definition(&self.plan, id), id)).collect();
+        let next = self.live.next();
+        let before = std::mem::replace(&mut self.live, next);
+        let definitions = definitions(&self.plan, &self.routes);
         let mut all = Effects::default();
         for (_, mut document) in before.by_key {
             let Some(&id) = definitions.get(&*document.definition) else {
@@ -126,15 +131,21 @@ impl Writer {
             document.name.0 = id;
             let engine = self.engine.as_mut().expect("it was just made");
             let (key, effects) = engine.open(id, &document.params);
-            self.live.by_name.insert(document.name.clone(), key);
-            self.live.by_key.insert(key, document);
+            self.live.insert(key, document);
             all.append(effects);
         }
         all
     }
 }
 
-/// What a document is defined as, in a text that is the same in another plan.
-pub(super) fn definition(plan: &Plan, document: DocumentId) -> String {
-    format!("{}\n{}", plan.documents[document.0 as usize].name, plan.definition_of(document))
+/// Every document by its definition.
+fn definitions(plan: &Plan, routes: &Routes) -> HashMap<String, DocumentId> {
+    let ids = (0..plan.documents.len() as u32).map(DocumentId);
+    ids.map(|id| (definition(plan, routes, id), id)).collect()
+}
+
+/// What a document is defined as and which requests lead to it, in a text that is the same in another plan.
+pub(super) fn definition(plan: &Plan, routes: &Routes, document: DocumentId) -> String {
+    let name = &plan.documents[document.0 as usize].name;
+    format!("{name}\n{}{}", routes.requests_of(document), plan.definition_of(document))
 }

@@ -50,6 +50,7 @@ pub(super) async fn run(
         let lines = planned.problems.0.iter().map(|problem| problem.in_file(&options.file));
         return Err(DriverError::Queries(lines.collect::<Vec<_>>().join("\n")));
     }
+    shared.set_broken(&planned.problems, &options.file);
     let nodes = Nodes::start(options.host.clone(), &options.nodes, &planned.plan).map_err(DriverError::Nodes)?;
     let tables = Arc::new(planned.plan.tables.clone());
     let stop_source = stop.child_token();

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::dataflow::{Blocked, DocumentKey};
 
-/// How long a document waits in the usual way: a thousand rounds, if nobody is slow.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a document waits in the usual way: a hundred rounds, if nobody is slow.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// For how long the engine stands still at most.
 const STANDS: Duration = Duration::from_secs(1);

@@ -92,7 +92,7 @@ impl Follower {
 
     fn take(&mut self, news: Result<News, broadcast::error::RecvError>) -> Result<Option<Event>, Problem> {
         match news {
-            Ok(News::Emission(emission)) if self.started => Ok(self.next_step(&emission)),
+            Ok(News::Emission(emission)) if self.started => self.next_step(&emission),
             // The state that a node was awaited for, older than what the client waits for: more follows.
             Ok(News::Emission(emission)) if self.opened.waits_for > Some(emission.revision().lsn()) => {
                 self.opened.newest = Some(emission);
@@ -121,6 +121,7 @@ impl Follower {
     }
 
     fn first(&mut self, newest: &Emission) -> Result<Event, Problem> {
+        self.refuse_too_large(newest)?;
         self.started = true;
         self.opened.newest = None;
         let root = newest.root().clone();
@@ -133,25 +134,31 @@ impl Follower {
             }
             None => Update::whole(newest.revision(), root).with_document_text(newest.text()),
         };
-        if newest.text().len() > self.handle.shared.document_bytes {
-            return Err(problem(Code::DocumentTooLarge, "the document is larger than allowed"));
-        }
         self.holds = Some((update.revision, newest.root().clone()));
         Ok(Event::Update(update))
     }
 
     /// A step to this state; nothing, if it looks the same to the client.
-    fn next_step(&mut self, emission: &Emission) -> Option<Event> {
-        let from = self.holds.take()?;
+    fn next_step(&mut self, emission: &Emission) -> Result<Option<Event>, Problem> {
+        // Before anything is written: what is too large to be sent is too large to be compared.
+        self.refuse_too_large(emission)?;
+        let Some(from) = self.holds.take() else { return Ok(None) };
         let span = tracing::trace_span!(target: "sangre::stages", "diff", lsn = %emission.revision().lsn());
         let patch = span.in_scope(|| step(&from, emission, &self.handle.shared.memo));
         if diff::is_empty(&patch) {
             self.holds = Some((from.0, emission.root().clone()));
-            return None;
+            return Ok(None);
         }
         let root = emission.root().clone();
         self.holds = Some((emission.revision(), root.clone()));
-        Some(Event::Update(Update::step(emission.revision(), root, from.0, from.1).with_patch(patch)))
+        Ok(Some(Event::Update(Update::step(emission.revision(), root, from.0, from.1).with_patch(patch))))
+    }
+
+    fn refuse_too_large(&self, state: &Emission) -> Result<(), Problem> {
+        match state.is_longer_than(self.handle.shared.document_bytes) {
+            true => Err(problem(Code::DocumentTooLarge, "the document is larger than allowed")),
+            false => Ok(()),
+        }
     }
 
     /// The status, if it is another than the client was told.
@@ -160,7 +167,7 @@ impl Follower {
         let held = *self.opened.held.borrow_and_update();
         if status.state == State::Live {
             status.since = status.since.max(held.since);
-            if held.held {
+            if held.is_degraded() {
                 (status.state, status.code) = (State::Degraded, Some(Code::NodeUnavailable));
             }
         }

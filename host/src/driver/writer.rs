@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::documents::{Document, Live, News, Opened, Origin, name};
-use super::handle::{Code, Problem, State};
+use super::documents::{Asked, Document, News, Opened, Standing, name};
+use super::handle::{Code, State};
+use super::live::Live;
 use super::nodes::Nodes;
 use super::open::{Command, Refused, Serving, Shared, problem};
 use super::replan::Why;
@@ -22,8 +23,7 @@ use crate::dataflow::guest::GuestCall;
 use crate::dataflow::plan::Plan;
 use crate::dataflow::{Blocked, Effects, Engine, Limits};
 use crate::query::{Bound, Compiled, Routes};
-use crate::revision::Revision;
-use crate::source::{Source, SourceEvent, SourceEvents, Started};
+use crate::source::{History, Source, SourceEvent, SourceEvents, Started};
 use crate::wasm::NodeEvent;
 
 /// How often what time alone decides is looked at.
@@ -53,10 +53,12 @@ pub(super) struct Writer {
     pub(super) generation: u64,
     /// `None` until the stream begins.
     pub(super) engine: Option<Engine>,
-    origin: Origin,
+    origin: History,
     pub(super) live: Live,
     /// Number of documents ever opened, from a number that no other run began with.
     instances: u64,
+    /// Why there is no stream, as the log has it.
+    lost: Option<String>,
     /// The transaction being received.
     transaction: Option<Transaction>,
     pub(super) upqueries: JoinSet<(u64, Result<Answer, UpqueryError>)>,
@@ -104,9 +106,10 @@ impl Writer {
             routes: Arc::new(compiled.routes),
             generation: 0,
             engine: None,
-            origin: Origin::default(),
+            origin: History::default(),
             live: Live::default(),
             instances: u64::from_le_bytes(random()),
+            lost: None,
             transaction: None,
             upqueries: JoinSet::new(),
             guests: JoinSet::new(),
@@ -204,7 +207,9 @@ impl Writer {
             SourceEvent::Commit { end } => {
                 if let Some(transaction) = self.transaction.take() {
                     let _span = tracing::trace_span!(target: "sangre::stages", "step", lsn = %end).entered();
+                    self.live.commit = Some(end);
                     self.step(|engine| transaction.commit(end, engine));
+                    self.live.commit = None;
                 }
             }
             SourceEvent::Position(position) => self.step(|engine| engine.advance(position)),
@@ -218,7 +223,11 @@ impl Writer {
                 }
             }
             SourceEvent::Lost { reason } => {
-                tracing::warn!("the stream broke off: {reason}");
+                // Each attempt to come back says so again.
+                if self.lost.as_ref() != Some(&reason) {
+                    tracing::warn!("the stream broke off: {reason}");
+                    self.lost = Some(reason);
+                }
                 self.transaction = None;
                 let reasons = vec!["the stream from the database broke off: the log says why".into()];
                 self.shared.set_status(Some(Code::DatabaseUnreachable), reasons);
@@ -240,14 +249,13 @@ impl Writer {
             None if *started.tables != self.plan.tables => return,
             None => {}
         }
-        self.transaction = None;
+        (self.transaction, self.lost) = (None, None);
         // With the tasks go answers that nobody has taken yet.
         self.upqueries = JoinSet::new();
-        tracing::info!("streaming from {} on", started.position);
-        self.origin = Origin { system: started.system, timeline: started.timeline };
-        for document in self.live.by_key.values_mut() {
-            document.forget_identity();
-        }
+        let (history, position) = (&started.history, started.position);
+        tracing::info!("streaming from {position} on, timeline {} since {}", history.timeline, history.timeline_start);
+        self.origin = started.history;
+        self.live.by_key.values_mut().for_each(Document::begin_anew);
         let effects = match &mut self.engine {
             Some(engine) => engine.reset(started.snapshot, started.position),
             None => {
@@ -279,11 +287,11 @@ impl Writer {
         if let Some(first) = effects.emissions.first() {
             tracing::trace!(target: "sangre::stages", lsn = %first.position, "emitted");
         }
-        for emission in effects.emissions {
-            if let Some(document) = self.live.by_key.get_mut(&emission.document) {
-                document.emit(&self.plan, &self.origin, emission.root, emission.position, &emission.versions);
-            }
+        // Who asks once is told with the first state how it is; for others it is soon enough at the next sweep.
+        if self.live.begins_with_nodes(&effects.emissions) {
+            self.note_failing();
         }
+        self.live.emit(&self.plan, &self.origin, effects.emissions);
         for key in effects.unchanged {
             if self.engine.as_ref().is_some_and(|engine| engine.is_settled(key)) {
                 self.tell(key, News::Settled);
@@ -292,12 +300,8 @@ impl Writer {
         for (key, reason) in effects.blocked {
             self.starving.blocked(key, reason);
             // A node that was never loaded yet may come any moment.
-            if reason == Some(Blocked::Held) && !self.nodes.are_known() {
-                continue;
-            }
-            if let Some(document) = self.live.by_key.get(&key) {
-                document.blocked(reason);
-            }
+            let tell = reason != Some(Blocked::Held) || self.nodes.are_known();
+            self.live.blocked(key, reason, tell);
         }
         for upquery in effects.upqueries {
             let delay = if effects.again { AGAIN } else { Duration::ZERO };
@@ -350,12 +354,12 @@ impl Writer {
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Open { bound, generation, resume, newest, reply } => {
+            Command::Open { bound, generation, asked, reply } => {
                 // Whoever asked may have gone.
-                let _ = reply.send(self.open(bound, generation, resume, newest));
+                let _ = reply.send(self.open(bound, generation, &asked));
             }
             Command::Provoke => self.provoke(),
-            Command::Reload { node } => self.nodes.reload(node),
+            Command::Reload { node, reply } => self.nodes.reload(node, reply),
             Command::Replace { queries, tables } => {
                 let options = Options { queries, tables, ..(*self.options).clone() };
                 self.plan_anew(Why::Configuration(Arc::new(options)));
@@ -363,30 +367,23 @@ impl Writer {
         }
     }
 
-    fn open(
-        &mut self,
-        bound: Bound,
-        generation: u64,
-        resume: Option<Revision>,
-        newest: bool,
-    ) -> Result<Opened, Refused> {
+    fn open(&mut self, bound: Bound, generation: u64, asked: &Asked) -> Result<Opened, Refused> {
         if generation != self.generation {
             return Err(Refused::OldPlan);
         }
-        let Some(engine) = &mut self.engine else { return Err(Refused::Problem(self.shared.unavailable())) };
+        if self.engine.is_none() {
+            return Err(Refused::Problem(self.shared.unavailable()));
+        }
         let name = name(&self.plan, bound.document, &bound.params);
         let key = match self.live.by_name.get(&name) {
             Some(&key) => key,
             None => {
-                if self.live.by_key.len() >= self.options.subscriptions {
-                    return Err(Refused::Problem(self.full()));
-                }
+                self.make_room()?;
+                let Some(engine) = &mut self.engine else { return Err(Refused::Problem(self.shared.unavailable())) };
                 let (key, effects) = engine.open(bound.document, &bound.params);
                 self.instances = self.instances.wrapping_add(1);
-                let definition = self.live.definition(&self.plan, bound.document);
-                let document = Document::new(name.clone(), bound.params, definition, self.instances);
-                self.live.by_key.insert(key, document);
-                self.live.by_name.insert(name, key);
+                let definition = self.live.definition(&self.plan, &self.routes, bound.document);
+                self.live.insert(key, Document::new(&self.plan, name, bound.params, definition, self.instances));
                 self.perform(effects);
                 key
             }
@@ -396,20 +393,28 @@ impl Writer {
         let blocked = engine.blocked(key).filter(|reason| *reason != Blocked::Held || self.nodes.are_known());
         let (settled, position) = (engine.is_settled(key), engine.position());
         let document = self.live.by_key.get_mut(&key).ok_or_else(gone)?;
+        let identity = document.identity(&self.plan, &self.origin, engine.versions());
+        if let Some(lsn) = asked.resume.filter(|held| held.identity() == identity).map(|held| held.lsn())
+            && lsn > position
+        {
+            return Err(Refused::Ahead(lsn));
+        }
         let away = self.shared.status.borrow().state == State::Stale;
         if away && !document.has_state() {
             return Err(Refused::Problem(self.shared.unavailable()));
         }
-        let waits_for = (newest && !settled).then_some(position);
-        document.open(resume, waits_for, blocked).map_err(Refused::Problem)
+        document.open(asked, &Standing { identity, position, settled, blocked }).map_err(Refused::Problem)
     }
 
-    /// There are as many documents as there may be: those nobody follows go first.
-    fn full(&mut self) -> Problem {
-        let idle = self.live.by_key.iter().filter(|(_, document)| document.is_idle()).map(|(&key, _)| key);
-        let idle: Vec<_> = idle.collect();
-        idle.into_iter().for_each(|key| self.close(key));
-        problem(Code::TooMany, "too many documents are live: try again later")
+    /// If there are as many documents as there may be, those that nobody follows make room.
+    fn make_room(&mut self) -> Result<(), Refused> {
+        if self.live.by_key.len() >= self.options.subscriptions {
+            self.live.longest_idle().into_iter().for_each(|key| self.close(key));
+        }
+        match self.live.by_key.len() < self.options.subscriptions {
+            true => Ok(()),
+            false => Err(Refused::Problem(problem(Code::TooMany, "too many documents are live: try again later"))),
+        }
     }
 
     fn stands_still(&self) -> bool {
@@ -430,8 +435,7 @@ impl Writer {
 
     fn close(&mut self, key: crate::dataflow::DocumentKey) {
         self.starving.closed(key);
-        if let Some(document) = self.live.by_key.remove(&key) {
-            self.live.by_name.remove(&document.name);
+        if self.live.remove(key).is_some() {
             self.step(|engine| engine.close(key));
         }
     }
@@ -467,11 +471,18 @@ impl Writer {
         self.stalled = waits;
     }
 
+    /// Notes which documents lack something that a node failed on.
+    fn note_failing(&mut self) {
+        if let Some(engine) = &mut self.engine {
+            let failing = if engine.has_failing() { engine.failing_documents() } else { Default::default() };
+            self.live.fail(&failing);
+        }
+    }
+
     /// Closes the documents that nobody has followed for long.
     fn sweep(&mut self, now: Instant) {
-        let documents = self.live.by_key.iter_mut();
-        let abandoned: Vec<_> =
-            documents.filter_map(|(&key, document)| document.is_abandoned(now).then_some(key)).collect();
+        self.note_failing();
+        let abandoned = self.live.sweep(now);
         abandoned.into_iter().for_each(|key| self.close(key));
     }
 

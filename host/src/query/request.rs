@@ -10,13 +10,14 @@
 //! Some texts only Postgres can read ([`literal`](super::literal)). Then binding stops at [`Binding::Ask`]: the caller
 //! has Postgres cast each text to its type and hands the decoded values to [`Pending::finish`].
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
 use super::literal::{Parsed, parse_literal, parse_text};
 use super::resolved::{Origin, ResolvedParam};
-use super::syntax::{Route, Segment};
+use super::syntax::{Query, Route, Segment};
 use super::tree::{Kind, Tree};
 use crate::data::{ColumnType, KeyClass, Value};
 use crate::dataflow::plan::DocumentId;
@@ -124,6 +125,32 @@ impl Routes {
     pub fn add(&mut self, query: &str, route: &Route, served: Option<Served>) {
         let segments = route.segments.clone();
         self.0.push(Entry { query: query.to_string(), segments, served: served.map(Arc::new) });
+    }
+
+    /// Routes of these queries that serve nothing yet.
+    pub fn declared<'q>(queries: impl IntoIterator<Item = &'q Query>) -> Self {
+        let mut routes = Routes::default();
+        queries.into_iter().for_each(|query| routes.add(&query.name.text, &query.route, None));
+        routes
+    }
+
+    /// A text that is the same for two documents, here or in another configuration, if the same requests lead to them:
+    /// route and parameters, without their places in the file.
+    pub fn requests_of(&self, document: DocumentId) -> String {
+        let leads = |entry: &&Entry| {
+            entry.served.as_ref().is_some_and(|served| served.documents.iter().any(|(_, id)| *id == document))
+        };
+        let mut text = String::new();
+        for entry in self.0.iter().filter(leads) {
+            let _ = writeln!(text, "route {:?}", entry.segments);
+            for param in entry.served.iter().flat_map(|served| &served.params) {
+                let json = |tree: &Option<Tree>| tree.as_ref().map(|tree| tree.to_value().to_json());
+                let bounds = [&param.default, &param.min, &param.max].map(json);
+                let ty = param.ty.as_ref().map(|ty| &ty.sql);
+                let _ = writeln!(text, "{:?} {ty:?} {} {bounds:?} {:?}", param.origin, param.optional, param.choices);
+            }
+        }
+        text
     }
 
     /// The query that already has the same route, whatever its parameters are called.

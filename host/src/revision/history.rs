@@ -5,10 +5,11 @@
 //! so each rule below is about when "unchanged" is certain:
 //!
 //! - A revision that is in the history *is* its state.
-//! - One between two states of the history (from another host, or an earlier run) is as good as the earlier one
-//!   if all three are of the same identity, and if the document was not touched from there up to it. It is not enough that no state
-//!   was emitted in between: a document that waits for a node, and one whose source lost its place, goes from one state to
+//! - One between two states of the history, or after the last (from another host, or an earlier run), is as good as the one
+//!   before it if all are of the same identity, and if the document was not touched from there up to it. It is not enough that no
+//!   state was emitted in between: a document that waits for rows, and one whose source lost its place, goes from one state to
 //!   a later one and leaves those between out. So every entry says by which commit its document was touched first.
+//! - One that lies ahead of all this server knows is of no state here; waiting for the server to get there is the caller's part.
 //! - A sequence other than 0 means that something else than a commit made the state. Only whoever gave it out knows which.
 
 use std::collections::VecDeque;
@@ -26,9 +27,11 @@ pub struct Entry {
     /// its place), an LSN that is certainly not later: the state before's. For a commit applied at once: the revision's
     /// own LSN.
     pub touched: Lsn,
-    /// Bytes that keeping the state before costs once this one is there, about: what is in it and not in this one. The length
-    /// of the patch between them is a fair guess.
-    pub cost: usize,
+    /// Bytes that keeping the state before costs once this one is there, about: what is in it and not in this one
+    /// ([`Weight::kept`](crate::diff::Weight)). `None`: too many to keep it.
+    pub cost: Option<usize>,
+    /// When the state came, in any unit of the caller's that ascends.
+    pub at: u64,
 }
 
 /// Past states of one document. The newest is always kept.
@@ -40,14 +43,15 @@ pub trait History {
     /// The newest state.
     fn newest(&self) -> Option<(Revision, &Value)>;
 
-    /// The document as of `revision`, if that is certain.
-    fn find(&self, revision: &Revision) -> Option<&Value>;
+    /// The document as of `revision`, if that is certain. `untouched` is the LSN before which no commit has touched the
+    /// document since its newest state; 0 if that is not known.
+    fn find(&self, revision: &Revision, untouched: Lsn) -> Option<&Value>;
 }
 
 /// The last states, in memory, bounded in number and bytes.
 ///
-/// Roots share most of their structure, so a state costs about what the next one changed. Even so the default bounds are
-/// per document; whoever holds many documents lowers them, or [forgets](Recent::forget_before) old states.
+/// Roots share most of their structure, so a state costs about what the next one changed. Even so the bounds are per document:
+/// whoever holds many documents [shrinks](Recent::shrink) their histories, and [forgets](Recent::forget_before) old states.
 #[derive(Debug)]
 pub struct Recent {
     /// Oldest first.
@@ -91,9 +95,16 @@ impl Recent {
         self.cost
     }
 
-    /// Forgets the states before `lsn`, all but the newest: how a history ages.
-    pub fn forget_before(&mut self, lsn: Lsn) {
-        while self.entries.len() > 1 && self.entries[0].revision.lsn() < lsn {
+    /// Forgets the states that had a successor before `at`: how a history ages.
+    pub fn forget_before(&mut self, at: u64) {
+        while self.entries.get(1).is_some_and(|successor| successor.at < at) {
+            self.forget_oldest();
+        }
+    }
+
+    /// Forgets the oldest states until the rest costs at most this much.
+    pub fn shrink(&mut self, most_cost: usize) {
+        while self.cost > most_cost && self.entries.len() > 1 {
             self.forget_oldest();
         }
     }
@@ -102,7 +113,7 @@ impl Recent {
         self.entries.pop_front();
         // The cost of the state that is gone was counted with the one after it.
         if let Some(first) = self.entries.front_mut() {
-            self.cost -= std::mem::take(&mut first.cost);
+            self.cost -= first.cost.replace(0).unwrap_or(0);
         }
     }
 }
@@ -115,38 +126,48 @@ impl History for Recent {
         if !ascends {
             let identity = entry.revision.identity();
             self.entries.retain(|entry| entry.revision.identity() != identity);
-            self.cost = self.entries.iter().skip(1).map(|entry| entry.cost).sum();
+            self.cost = self.entries.iter().skip(1).filter_map(|entry| entry.cost).sum();
         }
-        self.cost += if self.entries.is_empty() { 0 } else { entry.cost };
+        if entry.cost.is_none() {
+            (self.entries, self.cost) = (VecDeque::new(), 0);
+        }
+        self.cost += if self.entries.is_empty() { 0 } else { entry.cost.unwrap_or(0) };
         self.entries.push_back(entry);
-        while self.entries.len() > self.most_entries || (self.cost > self.most_cost && self.entries.len() > 1) {
+        while self.entries.len() > self.most_entries {
             self.forget_oldest();
         }
+        self.shrink(self.most_cost);
     }
 
     fn newest(&self) -> Option<(Revision, &Value)> {
         self.entries.back().map(|entry| (entry.revision, &entry.root))
     }
 
-    fn find(&self, revision: &Revision) -> Option<&Value> {
+    fn find(&self, revision: &Revision, untouched: Lsn) -> Option<&Value> {
         // The newest is asked for most often, by clients that come back at once.
         let exact = self.entries.iter().rev().find(|entry| entry.revision == *revision);
+        let after = || {
+            let newest = self.entries.back()?;
+            covers(newest, untouched, revision).then_some(newest)
+        };
         let between = || {
             let mut pairs = self.entries.iter().zip(self.entries.iter().skip(1));
-            pairs.find(|(before, after)| covers(before, after, revision)).map(|(before, _)| before)
+            // On another timeline the one after says nothing of the commits that only the old one had.
+            let in_one = |after: &Entry| after.revision.identity() == revision.identity();
+            pairs
+                .find(|(before, after)| in_one(after) && covers(before, after.touched, revision))
+                .map(|(before, _)| before)
         };
-        exact.or_else(between).map(|entry| &entry.root)
+        exact.or_else(after).or_else(between).map(|entry| &entry.root)
     }
 }
 
-/// Whether the document as of `revision` is certainly that of `before`, the next known state being `after`.
-///
-/// All three are of one identity: on another timeline `after` says nothing of the commits that only the old one had.
-fn covers(before: &Entry, after: &Entry, revision: &Revision) -> bool {
-    [before, after].iter().all(|entry| entry.revision.identity() == revision.identity())
+/// Whether the document as of `revision` is certainly that of `before`, which is right up to the commit that ends at `touched`.
+fn covers(before: &Entry, touched: Lsn, revision: &Revision) -> bool {
+    before.revision.identity() == revision.identity()
         && revision.sequence() == 0
         && before.revision.lsn() < revision.lsn()
-        && revision.lsn() < after.touched
+        && revision.lsn() < touched
 }
 
 #[cfg(test)]
@@ -166,11 +187,21 @@ mod tests {
     }
 
     fn entry(at: &str, touched: &str, root: i64) -> Entry {
-        Entry { revision: revision(at), root: Value::Int(root), touched: touched.parse().unwrap(), cost: 100 }
+        Entry {
+            revision: revision(at),
+            root: Value::Int(root),
+            touched: touched.parse().unwrap(),
+            cost: Some(100),
+            at: 0,
+        }
     }
 
     fn found(history: &Recent, at: &str) -> Option<i64> {
-        match history.find(&revision(at)) {
+        found_before(history, at, Lsn(0))
+    }
+
+    fn found_before(history: &Recent, at: &str, untouched: Lsn) -> Option<i64> {
+        match history.find(&revision(at), untouched) {
             Some(Value::Int(root)) => Some(*root),
             None => None,
             other => panic!("{other:?}"),
@@ -215,10 +246,15 @@ mod tests {
             ("2:0/45", Some(6)),
             ("2:0/15", None),
             ("2:0/40", None),
-            ("2:0/51", None),
+            ("2:0/51", Some(7)),
+            ("2:0/54", Some(7)),
+            ("2:0/54#1", None),
+            ("2:0/55", None),
+            ("2:0/60", None),
+            ("1:0/51", None),
             ("3:0/20", None),
         ] {
-            assert_eq!(found(&history, at), root, "{at}");
+            assert_eq!(found_before(&history, at, Lsn(0x55)), root, "{at}");
         }
         assert_eq!(history.newest().map(|(at, _)| at), Some(revision("2:0/50")));
     }
@@ -242,7 +278,7 @@ mod tests {
         let at = |n: u64| Revision::new(Lsn(n), 0, Identity::NONE);
         let fill = |mut history: Recent, cost: usize| {
             (0..1000).for_each(|n| {
-                history.push(Entry { revision: at(n), root: Value::Null, touched: Lsn(n), cost });
+                history.push(Entry { revision: at(n), root: Value::Null, touched: Lsn(n), cost: Some(cost), at: n });
             });
             history
         };
@@ -250,12 +286,18 @@ mod tests {
         assert_eq!(fill(Recent::bounded(10, 1000), 1).len(), 10);
         let mut history = fill(Recent::bounded(100, 1000), 300);
         assert_eq!((history.len(), history.cost()), (4, 900), "three older ones");
-        assert!(history.find(&at(996)).is_some() && history.find(&at(995)).is_none());
-        history.forget_before(Lsn(998));
+        let found = |lsn| history.find(&at(lsn), Lsn(0)).is_some();
+        assert!(found(996) && !found(995));
+        history.forget_before(998);
+        assert_eq!((history.len(), history.cost()), (3, 600), "997 was the newest until 998");
+        history.shrink(599);
         assert_eq!((history.len(), history.cost()), (2, 300));
-        history.forget_before(Lsn(5000));
+        history.forget_before(5000);
         assert_eq!((history.len(), history.cost()), (1, 0));
         assert_eq!(fill(Recent::bounded(0, 0), 5).newest().map(|(at, _)| at), Some(at(999)));
+        let mut history = fill(Recent::new(), 1);
+        history.push(Entry { revision: at(1000), root: Value::Null, touched: Lsn(1000), cost: None, at: 1000 });
+        assert_eq!((history.len(), history.cost()), (1, 0), "too much changed");
     }
 
     proptest! {
@@ -270,7 +312,8 @@ mod tests {
                 revision: Revision::new(Lsn(lsn), 0, Identity::NONE),
                 root: Value::Int(state),
                 touched: Lsn(touched),
-                cost: 0,
+                cost: Some(0),
+                at: 0,
             });
             push(0, 0, 0);
             for (gap, changes, emits) in commits {
@@ -287,7 +330,9 @@ mod tests {
             }
             for at in 0..=lsn + 2 {
                 let right = truth.range(..=at).next_back().unwrap().1;
-                if let Some(found) = history.find(&Revision::new(Lsn(at), 0, Identity::NONE)) {
+                // The document is known up to the last commit, or to the first that was not shown.
+                let untouched = Lsn(touched.unwrap_or(lsn + 1));
+                if let Some(found) = history.find(&Revision::new(Lsn(at), 0, Identity::NONE), untouched) {
                     prop_assert_eq!(found, &Value::Int(*right));
                 }
             }

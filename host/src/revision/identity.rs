@@ -24,6 +24,9 @@ pub struct Subject<'a> {
     pub timeline: u32,
     /// Where the timeline began: two standbys promoted apart have equal ids.
     pub timeline_start: Lsn,
+    /// When the database server was started: two standbys promoted at one position, or two restores of one backup, may agree
+    /// in all of the above.
+    pub server_start: &'a str,
     /// The query's definition after resolving it, any text or bytes that differ when the meaning does: what is selected,
     /// from which tables and types, under which table rules.
     pub definition: &'a [u8],
@@ -65,6 +68,7 @@ impl Subject<'_> {
         parts.push(self.system.as_bytes());
         parts.number(self.timeline.into());
         parts.number(self.timeline_start.0);
+        parts.push(self.server_start.as_bytes());
         parts.push(self.definition);
         parts.pairs(self.parameters);
         parts.pairs(self.claims);
@@ -116,12 +120,15 @@ mod tests {
             Subject { system: "t", ..subject.clone() },
             Subject { timeline: 1, ..subject.clone() },
             Subject { timeline_start: Lsn(1), ..subject.clone() },
+            Subject { server_start: "1", ..subject.clone() },
             Subject { definition: b"r", ..subject.clone() },
             Subject { parameters: &a[..1], ..subject.clone() },
             Subject { parameters: &[("a", b"1"), ("b", b"3")], ..subject.clone() },
             Subject { parameters: &[("a", b"2"), ("b", b"1")], ..subject.clone() },
             Subject { parameters: &[("a1", b""), ("b", b"2")], ..subject.clone() },
             Subject { parameters: &[], claims: a, ..subject.clone() },
+            Subject { claims: a, ..subject.clone() },
+            Subject { claims: &[("a", b"1"), ("b", b"3")], ..subject.clone() },
             Subject { nodes: &[("n", 2)], ..subject.clone() },
             Subject { nodes: &[("m", 1)], ..subject.clone() },
             Subject { instance: Some(0), ..subject.clone() },

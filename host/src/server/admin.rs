@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::answer;
 use super::front::Shared;
-use crate::driver::handle::{Code, NodeInfo, Problem};
+use crate::driver::handle::{Code, NodeInfo, NodeState, Problem};
 
 pub fn router(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -24,20 +24,32 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// The nodes as JSON, for this port and for the demo's page.
-pub fn nodes_json(nodes: &[NodeInfo]) -> String {
-    let node =
-        |node: &NodeInfo| json!({ "name": node.name, "kind": node.kind, "version": node.version, "error": node.error });
-    serde_json::Value::from_iter(nodes.iter().map(node)).to_string()
+/// The nodes as JSON.
+fn nodes_json(nodes: &[NodeInfo]) -> String {
+    serde_json::Value::from_iter(nodes.iter().map(node_json)).to_string()
+}
+
+fn node_json(node: &NodeInfo) -> serde_json::Value {
+    let state = match node.state {
+        NodeState::Loading => "loading",
+        NodeState::Running => "running",
+        NodeState::Failing => "failing",
+        NodeState::Outdated => "outdated",
+        NodeState::Broken => "broken",
+    };
+    json!({ "name": node.name, "kind": node.kind, "version": node.version, "state": state, "error": node.error })
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let reasons = match shared.ending.is_cancelled() {
-        true => vec!["the server is shutting down".to_owned()],
-        false => shared.documents.health().reasons,
-    };
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer::json(status, json!({ "ready": reasons.is_empty(), "reasons": reasons }).to_string())
+    let mut health = shared.documents.health();
+    if shared.ending.is_cancelled() {
+        health.reasons = vec!["the server is shutting down".to_owned()];
+    }
+    let ready = health.reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    // A broken query keeps nobody from being served but those who ask for it.
+    let reasons = [health.reasons, health.broken].concat();
+    answer::json(status, json!({ "ready": ready, "reasons": reasons }).to_string())
 }
 
 async fn metrics() -> Response {
@@ -52,8 +64,13 @@ async fn nodes(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn reload(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Response {
-    match shared.documents.reload(&name) {
-        Ok(()) => answer::json(StatusCode::OK, json!({ "reloaded": name }).to_string()),
+    match shared.documents.reload(&name).await {
+        // How the node is now, whatever came of it; the status is for scripts.
+        Ok(node) => {
+            let taken = matches!(node.state, NodeState::Running | NodeState::Failing);
+            let status = if taken { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+            answer::json(status, node_json(&node).to_string())
+        }
         Err(problem) => answer::problem(&problem, "/nodes/{name}/reload"),
     }
 }

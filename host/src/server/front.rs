@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::Router;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::gate::Gate;
 use super::{Limits, Timing, admin, documents};
@@ -53,6 +54,11 @@ impl Front {
     /// Cancelled when streams are told to end: here, or by who waits with them.
     pub fn ending(&self) -> &CancellationToken {
         &self.shared.ending
+    }
+
+    /// Held while something in flight is to be finished before this ends.
+    pub fn hold(&self) -> TaskTrackerToken {
+        self.shared.open.token()
     }
 
     /// Cancelled when what is still in flight is cut off.

@@ -30,12 +30,11 @@ pub struct Gate {
 }
 
 /// By which names a port may be called: what `Host` says, without its port.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hosts {
-    /// `localhost`, `127.0.0.1` and their like.
-    #[default]
+    /// `localhost`, `127.0.0.1` and their like, since nobody else reaches it.
     Loopback,
-    /// These, and loopback's.
+    /// Loopback's, and these.
     Named(Vec<String>),
     /// Any: the port is reachable from elsewhere, and whoever runs it has said who may connect.
     Any,
@@ -117,7 +116,7 @@ impl Gate {
         if !self.hosts.include(host) {
             let message = match self.hosts {
                 Hosts::Named(_) => {
-                    "this server is called by another name: add the one in the header Host to its `hosts`"
+                    "nobody has said that this application has the name in the header Host: add it to its `hosts`"
                 }
                 _ => "this server is for this machine alone: call it by localhost or 127.0.0.1",
             };

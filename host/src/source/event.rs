@@ -45,14 +45,26 @@ pub enum SourceEvent {
 pub struct Started {
     /// The tables of which the stream tells; [`TableId`]s are indexes into them.
     pub tables: Arc<Vec<Table>>,
-    /// The database system's identifier.
-    pub system: String,
-    /// Its timeline.
-    pub timeline: u32,
+    /// Which history of the database its positions are of.
+    pub history: History,
     /// What this sees the stream does not tell; all else it does.
     pub snapshot: Snapshot,
     /// Where the stream begins.
     pub position: Lsn,
+}
+
+/// A history of a database: two positions can be compared exactly if their histories are equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// The database system's identifier.
+    pub system: String,
+    /// Its timeline.
+    pub timeline: u32,
+    /// Where the timeline left its parent; 0 for the first, or if that cannot be known.
+    pub timeline_start: Lsn,
+    /// When the database server was started, in seconds as text. Histories that part without a new timeline, or with equal ones,
+    /// part here; the price is that a restart of the server counts as a parting, too.
+    pub server_start: String,
 }
 
 /// The receiving end.

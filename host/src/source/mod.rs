@@ -45,7 +45,7 @@ use session::Pool;
 use stream::{Shared, Stream};
 
 pub use error::{DefiniteError, SourceError};
-pub use event::{SourceEvent, SourceEvents, SourceSender, Started, channel};
+pub use event::{History, SourceEvent, SourceEvents, SourceSender, Started, channel};
 pub use owed::Owed;
 pub use question::XidStatus;
 pub use tls::install_provider;
@@ -125,8 +125,10 @@ impl SourceConfig {
 /// is gone.
 pub struct PostgresSource {
     upqueries: Arc<Pool>,
-    /// For everything but upqueries, so that it never waits for them.
+    /// For everything but upqueries and what clients ask, so that it never waits for them.
     control: Arc<Pool>,
+    /// For what clients ask.
+    questions: Arc<Pool>,
     /// The snapshot that is kept; one upquery under it at a time.
     kept: Arc<tokio::sync::Mutex<Option<upquery::Kept>>>,
     shared: Arc<Shared>,
@@ -186,7 +188,8 @@ impl PostgresSource {
         let (sender, events) = channel(QUEUE_EVENTS, QUEUE_BYTES);
         let source = PostgresSource {
             upqueries: Pool::new(address.clone(), config.connections),
-            control: Pool::new(address, 2),
+            control: Pool::new(address.clone(), 2),
+            questions: Pool::new(address, 2),
             kept: Arc::default(),
             shared: Arc::default(),
             applied,
@@ -202,12 +205,19 @@ impl PostgresSource {
             applied: applied_seen,
             tables: tables_seen,
         };
-        let stopped = source.stop.clone();
+        let (stopped, shared, control) = (source.stop.clone(), source.shared.clone(), source.control.clone());
+        // Who hears nothing more may take it that nothing is left in the database.
+        let until_left = stream.events.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = stopped.cancelled() => {}
                 () = stream.run() => {}
             }
+            let slot = shared.slot.lock().expect("no panic while it is held").take();
+            if let Some(slot) = slot {
+                slot::leave(&control, &slot).await;
+            }
+            drop(until_left);
         });
         Ok((source, events))
     }
@@ -270,12 +280,12 @@ impl Source for PostgresSource {
     }
 
     fn xid_status(&self, xid: u64) -> BoxFuture<'static, Result<XidStatus, SourceError>> {
-        let pool = self.control.clone();
+        let pool = self.questions.clone();
         Box::pin(async move { question::xid_status(&pool, xid).await })
     }
 
     fn canonical(&self, ty: Arc<str>, text: String) -> BoxFuture<'static, Result<Result<String, String>, SourceError>> {
-        let pool = self.control.clone();
+        let pool = self.questions.clone();
         Box::pin(async move { question::canonical(&pool, &ty, &text).await })
     }
 }

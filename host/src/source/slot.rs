@@ -21,6 +21,13 @@
 //! at once does not see it. The snapshot that the slot itself was built with sees exactly what the slot leaves out, and the
 //! session that made the slot can adopt it; its text is what upqueries are later held against.
 //!
+//! # Which history it is of
+//!
+//! Positions mean something within one history of the database only. A timeline's id and switch point tell most histories apart,
+//! but not all: two standbys promoted at one position, or two restores of one backup, agree in both (a new id is chosen by
+//! whoever is promoted, from the history files it can see), and a copied data folder that is just started has no new timeline
+//! at all. None of this happens without starting a server, so the time at which ours was started tells the rest.
+//!
 //! # Why it may take long
 //!
 //! The consistent point is only reached when every transaction that was running has ended, prepared ones included. Nothing
@@ -35,7 +42,7 @@ use tokio::time::{Instant, interval_at, timeout};
 
 use super::connection::NOTICE;
 use super::error::SourceError;
-use super::event::{SourceEvent, SourceSender};
+use super::event::{History, SourceEvent, SourceSender};
 use super::session::{Pool, text};
 use crate::data::{Lsn, Snapshot};
 
@@ -45,19 +52,33 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it says whom it waits for.
 const REPORT: Duration = Duration::from_secs(1);
 
+/// For how long the end of the server waits for the end of its slot.
+const LEAVE: Duration = Duration::from_secs(3);
+
 /// A slot just made.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub snapshot: Snapshot,
     pub position: Lsn,
-    pub system: String,
-    pub timeline: u32,
+    pub history: History,
 }
 
 /// A name that no slot has: 64 random bits.
 pub(super) fn unique_name() -> String {
     let random = std::hash::RandomState::new().build_hasher().finish();
     format!("sangre_{random:016x}")
+}
+
+/// Waits until the session of a slot is over on the server's side too, and the slot gone with it. A server that is away needs
+/// no wait.
+pub(super) async fn leave(control: &Arc<Pool>, name: &str) {
+    let sql =
+        format!("SELECT pg_terminate_backend(active_pid, 2000) FROM pg_replication_slots WHERE slot_name = '{name}'");
+    match timeout(LEAVE, control.read(&sql)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "nobody can tell whether the slot is gone"),
+        Err(_) => tracing::debug!("the database does not tell whether the slot is gone"),
+    }
 }
 
 /// Makes the slot in a session that has not started streaming, and tells now and then what it waits for.
@@ -71,6 +92,12 @@ pub(super) async fn create(
     let pid = cell(client, "SELECT pg_catalog.pg_backend_pid()").await?;
     let identity = timeout(NOTICE, client.identify_system()).await.map_err(|_| silent())?;
     let identity = identity.map_err(|error| SourceError::from_replication(&error))?;
+    let history = History {
+        system: identity.system_id,
+        timeline: identity.timeline,
+        timeline_start: timeline_start(client, identity.timeline).await,
+        server_start: cell(client, "SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())").await?,
+    };
     run(client, "BEGIN ISOLATION LEVEL REPEATABLE READ").await?;
     let option = if server_version >= 150_000 { "(SNAPSHOT 'use')" } else { "USE_SNAPSHOT" };
     let sql = format!("CREATE_REPLICATION_SLOT {name} TEMPORARY LOGICAL pgoutput {option}");
@@ -106,7 +133,40 @@ pub(super) async fn create(
     let snapshot = cell(client, "SELECT pg_catalog.pg_current_snapshot()").await?;
     let snapshot = snapshot.parse().map_err(|error| SourceError::transient(format!("the new slot: {error}")))?;
     run(client, "COMMIT").await?;
-    Ok(Slot { snapshot, position, system: identity.system_id, timeline: identity.timeline })
+    Ok(Slot { snapshot, position, history })
+}
+
+/// Where the timeline began: what the last line of its history says. The first one has none; where it cannot be read, what
+/// else a [`History`] holds has to do.
+async fn timeline_start(client: &mut ReplicationClient, timeline: u32) -> Lsn {
+    if timeline == 1 {
+        return Lsn(0);
+    }
+    match run(client, &format!("TIMELINE_HISTORY {timeline}")).await {
+        Ok(rows) => {
+            let content = rows.first().and_then(|row| row.get(1)?.as_deref());
+            content.and_then(switch_point).unwrap_or(Lsn(0))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the timeline's history cannot be read");
+            Lsn(0)
+        }
+    }
+}
+
+/// The position in the last line of a timeline's history: `parent <tab> position <tab> reason`. Before Postgres 15 it comes
+/// as a bytea's text.
+fn switch_point(content: &[u8]) -> Option<Lsn> {
+    let text = std::str::from_utf8(content).ok()?;
+    let decoded = text.strip_prefix("\\x").map(|digits| {
+        let bytes =
+            digits.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        bytes.collect::<Option<Vec<u8>>>()
+    });
+    let bytes = decoded.unwrap_or_else(|| Some(content.to_vec()))?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.next_back()?.split('\t').nth(1)?.trim().parse().ok()
 }
 
 fn silent() -> SourceError {
@@ -142,5 +202,21 @@ async fn blocker(pool: &Arc<Pool>, pid: &str) -> Result<String, SourceError> {
     match sets.first().and_then(|rows| rows.first()) {
         Some(row) => Ok(text(row, 0)?.to_string()),
         None => Ok("the database".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeline_begins_where_its_history_ends() {
+        let history = "1\t0/3000028\tno recovery target specified\n\n2\t1/5A0\tbefore 2026-01-01 00:00:00+00\n";
+        assert_eq!(switch_point(history.as_bytes()), Some(Lsn(0x1_0000_05A0)));
+        let hex: String = history.bytes().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(switch_point(format!("\\x{hex}").as_bytes()), Some(Lsn(0x1_0000_05A0)));
+        for bad in ["", "\n", "1", "1\tx\ty", "# 1\t0/3\tx"] {
+            assert_eq!(switch_point(bad.as_bytes()), None, "{bad:?}");
+        }
     }
 }

@@ -73,6 +73,8 @@ pub(super) struct Shared {
     pub place: Mutex<Option<Arc<Place>>>,
     /// Somebody saw a fingerprint that differs.
     pub look: Notify,
+    /// The slot that was made last.
+    pub slot: Mutex<Option<String>>,
 }
 
 impl Shared {
@@ -122,12 +124,12 @@ impl Stream {
             };
             match error {
                 SourceError::Definite(error) if full == 0 || full > FULL_TRIES => {
-                    tracing::error!(%error, "the source failed");
+                    tracing::debug!(%error, "the source failed");
                     self.events.send(SourceEvent::Failed(error), 0).await;
                     return;
                 }
                 error => {
-                    tracing::warn!(%error, "the stream broke off");
+                    tracing::debug!(%error, "the attempt ended");
                     if !self.events.send(SourceEvent::Lost { reason: error.to_string() }, 0).await {
                         return;
                     }
@@ -147,6 +149,7 @@ impl Stream {
         };
         publication::ensure(&self.control, &publication, &tables).await?;
         let name = slot::unique_name();
+        *self.shared.slot.lock().expect("no panic while it is held") = Some(name.clone());
         let client = connect_replication(&self.address, &name, &publication).await?;
         let mut client = Guard(client);
         let version = binding.server_version;
@@ -156,11 +159,12 @@ impl Stream {
         let started = timeout(NOTICE, client.0.wait_started()).await;
         started.map_err(|_| SourceError::transient("the stream does not start"))?.map_err(wire)?;
 
-        let place = Place { binding: binding.clone(), system: slot.system.clone(), timeline: slot.timeline };
+        let history = slot.history;
+        let place = Place { binding: binding.clone(), system: history.system.clone(), timeline: history.timeline };
         self.shared.set(Some(place.clone()));
         let (snapshot, position) = (slot.snapshot, slot.position);
         tracing::info!(slot = name, %position, "streaming");
-        let started = Started { tables, system: slot.system, timeline: slot.timeline, snapshot, position };
+        let started = Started { tables, history, snapshot, position };
         self.events.send(SourceEvent::Started(started), 0).await;
         backoff.0 = 0;
         let follow = Following {
@@ -188,7 +192,7 @@ impl Stream {
     }
 }
 
-/// Ends the session when dropped, at once: the server then drops the slot.
+/// Ends the session when dropped, at once: the server then drops the slot, as soon as it notices.
 struct Guard(ReplicationClient);
 
 impl Drop for Guard {

@@ -1,7 +1,7 @@
 //! The node host as the driver sees it: start it with the configured nodes, hear of versions, have calls answered.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -100,6 +100,9 @@ pub enum NodeEvent {
         /// One line for whoever operates the server; has paths, so it is not for clients.
         reason: String,
     },
+    /// The file has been looked at because of [`NodeHost::reload`], and what came of it was told before: this look, and all
+    /// that were asked for before it.
+    Looked { node: NodeId, look: u64 },
 }
 
 /// Runs the nodes. Ends with this value: batches that run are finished first.
@@ -128,6 +131,7 @@ impl NodeHost {
             engine: Engine::start(instances as u32, memory, cache)?,
             javascript: Mutex::new(None),
             versions: nodes.iter().map(|_| Versions::default()).collect(),
+            looks: nodes.iter().map(|_| AtomicU64::new(0)).collect(),
             events,
             stopped: AtomicBool::new(false),
             stop: Stop::default(),
@@ -139,12 +143,14 @@ impl NodeHost {
         Ok((NodeHost { _watch: watch, wakers, shared, ids, workers }, receiver))
     }
 
-    /// Looks at a node's file as if it had changed; what comes of it is told as an event.
-    pub fn reload(&self, node: NodeId) {
-        if let Some(index) = self.ids.iter().position(|id| *id == node) {
-            // Full: the keeper is about to look anyway.
-            let _ = self.wakers[index].try_send(());
-        }
+    /// Looks at a node's file as if it had changed; what comes of it is told as an event, and then
+    /// [`NodeEvent::Looked`] with the number given here. `None`: there is no such node.
+    pub fn reload(&self, node: NodeId) -> Option<u64> {
+        let index = self.ids.iter().position(|id| *id == node)?;
+        let look = 1 + self.shared.looks[index].fetch_add(1, Ordering::Relaxed);
+        // Full: the keeper is about to look anyway.
+        let _ = self.wakers[index].try_send(());
+        Some(look)
     }
 
     /// Has every call answered ([`GuestCall::answer`]) by `version` of `node`, which may be an older one. The future is
@@ -197,7 +203,7 @@ fn keep(shared: &Arc<Shared>, nodes: Vec<NodeSpec>) -> Result<(Watch, Vec<SyncSe
         wakers.push(sender.clone());
         watched.push(Watched { path: spec.source.path().to_owned(), changed: sender });
         let log = NodeLog::new(spec.name.clone());
-        keepers.push(Keeper { spec, index, shared: shared.clone(), changed, log, seen: None });
+        keepers.push(Keeper { spec, index, shared: shared.clone(), changed, log, seen: None, looked: 0 });
     }
     let watch = Watch::start(watched);
     for keeper in keepers {

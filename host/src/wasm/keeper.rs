@@ -4,7 +4,7 @@
 //! fails, the version before goes on; a bad file costs a message.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub javascript: Mutex<Option<Arc<Code>>>,
     /// By node.
     pub versions: Vec<Versions>,
+    /// By node, how often somebody has asked for a look at the file.
+    pub looks: Vec<AtomicU64>,
     pub events: mpsc::Sender<NodeEvent>,
     pub stopped: AtomicBool,
     /// Ends the build of a runtime.
@@ -76,17 +78,25 @@ pub(super) struct Keeper {
     pub log: NodeLog,
     /// What was last loaded or found bad.
     pub seen: Option<blake3::Hash>,
+    /// How many of the looks that were asked for are done.
+    pub looked: u64,
 }
 
 impl Keeper {
     /// Runs until nobody can tell of changes any more.
     pub fn run(mut self) {
         loop {
-            let event = self.look();
-            if let Some(event) = event
-                && self.shared.events.blocking_send(event).is_err()
-            {
-                return;
+            // Read before the look: who asks from here on is told by the next one.
+            let look = self.shared.looks[self.index].load(Ordering::Relaxed);
+            let asked = std::mem::replace(&mut self.looked, look) != look;
+            if asked {
+                self.seen = None;
+            }
+            let told = asked.then_some(NodeEvent::Looked { node: self.spec.id, look });
+            for event in self.look().into_iter().chain(told) {
+                if self.shared.events.blocking_send(event).is_err() {
+                    return;
+                }
             }
             if self.changed.recv().is_err() || self.shared.stopped.load(Ordering::Relaxed) {
                 return;
@@ -112,12 +122,12 @@ impl Keeper {
             Ok(program) => {
                 let (version, kind) = (program.version(), program.kind());
                 self.shared.versions[self.index].put(Arc::new(program));
-                tracing::info!(node = name, "loaded the {kind}, version {:016x}", version.0);
+                tracing::debug!(node = name, "loaded the {kind}, version {:016x}", version.0);
                 NodeEvent::Loaded { node, version, kind }
             }
             Err(error) => {
                 let reason = chain(&error);
-                tracing::warn!(node = name, "not loaded, what was loaded before stays: {reason}");
+                tracing::debug!(node = name, "not loaded: {reason}");
                 NodeEvent::Failed { node, reason }
             }
         })

@@ -8,6 +8,7 @@
 //! `SANGRE_SEED` replays one run; `SANGRE_SIMULATIONS` says how many seeds to play.
 
 mod checks;
+mod contradiction;
 mod oracle;
 mod queries;
 mod run;

@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::driver::handle::{
-    After, Ask, Code, Documents, Event, Health, Lsn, NodeInfo, Problem, Revision, State, Status, Subscription, Update,
-    Value,
+    After, Ask, Code, Documents, Event, Health, Lsn, NodeInfo, NodeState, Problem, Revision, State, Status,
+    Subscription, Update, Value,
 };
 use crate::revision::Subject;
 
@@ -116,7 +116,7 @@ impl Documents for Fake {
     }
 
     fn health(&self) -> Health {
-        Health { reasons: self.reasons.lock().expect("a lock").clone() }
+        Health { reasons: self.reasons.lock().expect("a lock").clone(), broken: vec!["q is broken".into()] }
     }
 
     fn position(&self) -> Lsn {
@@ -124,15 +124,28 @@ impl Documents for Fake {
     }
 
     fn nodes(&self) -> Vec<NodeInfo> {
-        vec![NodeInfo { name: "a".into(), kind: "map".into(), version: "1f".into(), error: Some("oh".into()) }]
+        vec![NodeInfo {
+            name: "a".into(),
+            kind: "map".into(),
+            version: "1f".into(),
+            state: NodeState::Failing,
+            error: Some("oh".into()),
+        }]
     }
 
-    fn reload(&self, node: &str) -> Result<(), Problem> {
-        if node != "a" {
-            return Err(Problem { code: Code::UnknownRoute, message: format!("no node is called \"{node}\"") });
+    fn reload<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<NodeInfo, Problem>> {
+        async move {
+            let mut info = self.nodes().remove(0);
+            if node != info.name {
+                return Err(Problem { code: Code::UnknownRoute, message: format!("no node is called \"{node}\"") });
+            }
+            let mut reloaded = self.reloaded.lock().expect("a lock");
+            // The second time its file is bad.
+            info.state = if reloaded.is_empty() { NodeState::Running } else { NodeState::Outdated };
+            reloaded.push(node.into());
+            Ok(info)
         }
-        self.reloaded.lock().expect("a lock").push(node.into());
-        Ok(())
+        .boxed()
     }
 }
 

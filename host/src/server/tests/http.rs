@@ -148,17 +148,25 @@ async fn limits() {
 async fn the_operators_port() {
     let server = start().await;
     assert_eq!(get(server.admin, "/healthz", &[]).await.status, 200);
-    assert_eq!(get(server.admin, "/readyz", &[]).await.status, 200);
+    let ready = get(server.admin, "/readyz", &[]).await;
+    assert_eq!((ready.status, &*ready.body), (200, r#"{"ready":true,"reasons":["q is broken"]}"#), "others are served");
     server.fake.reasons.lock().expect("a lock").push("the database is unreachable".into());
     let answer = get(server.admin, "/readyz", &[]).await;
-    assert_eq!((answer.status, &*answer.body), (503, r#"{"ready":false,"reasons":["the database is unreachable"]}"#));
+    assert_eq!(
+        (answer.status, &*answer.body),
+        (503, r#"{"ready":false,"reasons":["the database is unreachable","q is broken"]}"#)
+    );
     assert_eq!(
         get(server.admin, "/nodes", &[]).await.body,
-        r#"[{"name":"a","kind":"map","version":"1f","error":"oh"}]"#
+        r#"[{"name":"a","kind":"map","version":"1f","state":"failing","error":"oh"}]"#
     );
-    assert_eq!(request(server.admin, "POST", "/nodes/a/reload", &[]).await.status, 200);
+    for (status, state) in [(200, "running"), (422, "outdated")] {
+        let answer = request(server.admin, "POST", "/nodes/a/reload", &[]).await;
+        let node = format!(r#"{{"name":"a","kind":"map","version":"1f","state":"{state}","error":"oh"}}"#);
+        assert_eq!((answer.status, answer.body), (status, node), "it says what came of it");
+    }
     assert_eq!(request(server.admin, "POST", "/nodes/b/reload", &[]).await.status, 404);
-    assert_eq!(*server.fake.reloaded.lock().expect("a lock"), ["a"]);
+    assert_eq!(*server.fake.reloaded.lock().expect("a lock"), ["a", "a"]);
     let metrics = get(server.admin, "/metrics", &[]).await;
     assert_eq!(metrics.status, 501);
     assert!(metrics.body.contains("not supported yet"));

@@ -55,14 +55,14 @@ impl Bench {
     async fn loaded(&mut self) -> NodeVersion {
         match self.event().await {
             NodeEvent::Loaded { version, .. } => version,
-            NodeEvent::Failed { reason, .. } => panic!("not loaded: {reason}"),
+            other => panic!("not loaded: {other:?}"),
         }
     }
 
     async fn failed(&mut self) -> String {
         match self.event().await {
             NodeEvent::Failed { reason, .. } => reason,
-            NodeEvent::Loaded { kind, .. } => panic!("loaded as a {kind}"),
+            other => panic!("not a failure: {other:?}"),
         }
     }
 

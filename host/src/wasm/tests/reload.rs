@@ -47,3 +47,13 @@ async fn an_unknown_version_is_an_error() {
     let answers = bench.ask(NodeVersion(1), "{}", &["0"]).await;
     assert_eq!(answers, [Err("this version of the node is not loaded".into())]);
 }
+
+#[tokio::test]
+async fn a_look_that_was_asked_for_tells_what_came_of_it() {
+    let mut bench = Bench::script("export const transform = () => 1;");
+    let version = bench.loaded().await;
+    let look = bench.host.reload(NODE).expect("there is one");
+    assert_eq!(bench.loaded().await, version, "though nothing changed");
+    assert_eq!(bench.event().await, NodeEvent::Looked { node: NODE, look });
+    assert_eq!(bench.host.reload(NodeId(7)), None);
+}

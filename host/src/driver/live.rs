@@ -4,15 +4,18 @@
 //! that change do not add up, and a server that has grown quiet keeps nothing but what its documents are now.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustc_hash::FxHashSet;
 
 use super::documents::{Document, Name};
+use super::replan::definition;
 use crate::data::Lsn;
-use crate::dataflow::plan::Plan;
+use crate::dataflow::plan::{DocumentId, Plan};
 use crate::dataflow::{Blocked, DocumentKey, Emission};
 use crate::diff::Scales;
+use crate::query::Routes;
 use crate::source::History;
 
 /// Bytes that past states of all documents take. Beyond, each history gives half of what it has.
@@ -25,6 +28,8 @@ const MOST_SECONDS: u64 = 300;
 pub(super) struct Live {
     pub by_key: HashMap<DocumentKey, Document>,
     pub by_name: HashMap<Name, DocumentKey>,
+    /// Of the documents that were opened, each once for all its parameters: they are long.
+    definitions: HashMap<DocumentId, Arc<str>>,
     /// Bytes of all past states.
     kept: usize,
     most_bytes: usize,
@@ -42,6 +47,7 @@ impl Default for Live {
         Live {
             by_key: HashMap::new(),
             by_name: HashMap::new(),
+            definitions: HashMap::new(),
             kept: 0,
             most_bytes: MOST_BYTES,
             began,
@@ -55,6 +61,11 @@ impl Live {
     /// None yet, in the time of these.
     pub(super) fn next(&self) -> Self {
         Live { began: self.began, most_bytes: self.most_bytes, fails: self.fails, ..Live::default() }
+    }
+
+    /// What a document is defined as, in the plan and routes of these.
+    pub(super) fn definition(&mut self, plan: &Plan, routes: &Routes, document: DocumentId) -> Arc<str> {
+        self.definitions.entry(document).or_insert_with(|| definition(plan, routes, document).into()).clone()
     }
 
     pub(super) fn insert(&mut self, key: DocumentKey, document: Document) {

@@ -13,7 +13,7 @@ use super::handle::{Code, State};
 use super::live::Live;
 use super::nodes::Nodes;
 use super::open::{Command, Refused, Serving, Shared, problem};
-use super::replan::{Why, definition};
+use super::replan::Why;
 use super::setup::Pauses;
 use super::starving::Starving;
 use super::transaction::Transaction;
@@ -382,7 +382,7 @@ impl Writer {
                 let Some(engine) = &mut self.engine else { return Err(Refused::Problem(self.shared.unavailable())) };
                 let (key, effects) = engine.open(bound.document, &bound.params);
                 self.instances = self.instances.wrapping_add(1);
-                let definition = definition(&self.plan, &self.routes, bound.document).into();
+                let definition = self.live.definition(&self.plan, &self.routes, bound.document);
                 self.live.insert(key, Document::new(&self.plan, name, bound.params, definition, self.instances));
                 self.perform(effects);
                 key

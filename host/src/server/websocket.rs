@@ -30,6 +30,9 @@ type Stream = SplitStream<WebSocket>;
 /// The slowest line on which a large document still counts as on its way.
 const SLOWEST_BYTES_PER_SECOND: usize = 16 << 10;
 
+/// What is read of a client at once. It says little, and this stays allocated for as long as it is connected.
+const READ_BYTES: usize = 1 << 10;
+
 /// How a conversation ends.
 enum End {
     /// The client has closed, or its connection has.
@@ -61,7 +64,8 @@ pub async fn upgrade(shared: Arc<Shared>, mut parts: Parts, asked: Result<Reques
     // Taken now, so that a shutdown cannot miss a socket that is between the answer and its first message.
     let tracked = shared.open.token();
     let limit = shared.limits.frame_bytes;
-    upgrade.max_message_size(limit).max_frame_size(limit).on_upgrade(move |socket| async move {
+    let upgrade = upgrade.max_message_size(limit).max_frame_size(limit).read_buffer_size(READ_BYTES);
+    upgrade.on_upgrade(move |socket| async move {
         let _tracked = tracked;
         unless_cut(&shared, talk(&shared, socket, asked, &path)).await;
     })

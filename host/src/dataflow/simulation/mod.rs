@@ -11,6 +11,7 @@ mod checks;
 mod contradiction;
 mod oracle;
 mod queries;
+mod regressions;
 mod run;
 mod starving;
 mod world;

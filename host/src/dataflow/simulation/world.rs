@@ -335,7 +335,7 @@ impl World {
 }
 
 /// What an ask finds in these rows.
-fn find(seen: &State, ask: &Ask) -> Result<Vec<(RowId, Row)>, TooMany> {
+pub(super) fn find(seen: &State, ask: &Ask) -> Result<Vec<(RowId, Row)>, TooMany> {
     let wanted = |row: &Row| {
         let matches = |key: &Vec<Value>| {
             ask.key.iter().zip(key).all(|((column, class), value)| {

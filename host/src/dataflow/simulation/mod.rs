@@ -5,6 +5,9 @@
 //! against the engine and holds every emission to the promise: a document emitted at a position equals the query
 //! evaluated on the commits up to there, with the node versions it names.
 //!
+//! Situations that it meets once in thousands of seeds, or never, have tests of their own beside it, of the few events they
+//! take: [`regressions`], [`starving`], [`contradiction`].
+//!
 //! `SANGRE_SEED` replays one run; `SANGRE_SIMULATIONS` says how many seeds to play.
 
 mod checks;

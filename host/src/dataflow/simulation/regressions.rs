@@ -165,7 +165,7 @@ fn place(id: i64, owner: i64, rating: i64, note: i64) -> (TableId, Row) {
 /// A commit comes while the first question is under way; the others are sent after it, so nothing but the first is known to
 /// need it.
 #[test]
-fn a_commit_from_before_the_question_stays_in_the_log_until_the_answer_that_has_not_seen_it_is_merged() {
+fn a_commit_that_an_answer_has_not_seen_stays_in_the_log_until_it_is_merged() {
     let mut play = Play::new(&[]);
     play.open(FOLLOWED, 0);
     play.commit_unseen(follow(2, 5));
@@ -213,7 +213,7 @@ fn a_commit_that_a_kept_snapshot_has_not_seen_stays_in_the_log_while_it_is_read_
 }
 
 #[test]
-fn a_row_that_comes_into_a_list_whose_join_row_is_read_anew_in_the_same_step_is_placed_once() {
+fn a_row_that_comes_as_its_join_row_is_read_anew_is_placed_once() {
     // The place names a user who is not there.
     let mut play = Play::new(&[user(0, "a"), place(10, 0, 1, 3)]);
     let document = play.open(NAMED, 0);
@@ -232,7 +232,7 @@ fn a_row_that_comes_into_a_list_whose_join_row_is_read_anew_in_the_same_step_is_
 }
 
 #[test]
-fn a_refusal_is_not_blamed_on_the_one_of_several_groups_that_is_still_wanted() {
+fn a_refusal_of_several_groups_is_not_blamed_on_the_one_still_wanted() {
     let mut play = Play::new(&[follow(1, 5)]);
     let gone = play.open(FOLLOWED, 0);
     let document = play.open(FOLLOWED, 1);
@@ -258,7 +258,7 @@ fn a_refusal_is_not_blamed_on_the_one_of_several_groups_that_is_still_wanted() {
 }
 
 #[test]
-fn an_element_placed_while_its_join_row_was_unknown_has_the_join_rows_columns_in_the_end() {
+fn an_element_placed_while_its_join_row_was_unknown_gets_its_columns() {
     let mut play = Play::new(&[user(0, "a"), user(1, "b"), place(10, 0, 1, 3)]);
     let document = play.open(NAMED, 0);
     play.answer_all();

@@ -60,8 +60,11 @@ pub(super) struct ElementCell {
     pub state: ElementState,
     /// The lists that hold it, with the number of members (one; kept as a count for symmetry with other readers).
     pub readers: FxHashMap<ListCellId, u32>,
-    /// Keeps the answers it was made with in the memo.
+    /// Keeps the answers it was made with in the memo, also while it waits for others: then steps that come after the one it
+    /// waits at have not asked again yet, and their inputs may be what they were.
     pub calls: Calls,
+    /// The calls of an evaluation that waits.
+    pub asked: Calls,
 }
 
 /// A list's definition at one parent.

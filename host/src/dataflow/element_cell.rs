@@ -42,6 +42,7 @@ impl Engine {
             state: ElementState::Blocked(Blocked::Missing),
             readers: FxHashMap::default(),
             calls: Calls::new(),
+            asked: Calls::new(),
         });
         known.elements.push(element);
         self.element_index[reference.id.0 as usize].insert(key, element);
@@ -129,7 +130,13 @@ impl Engine {
         let mut calls = Calls::new();
         let outcome = run_steps(&mut self.context(), &inputs, base, &mut calls);
         self.note_failing(Dirty::Element(id), any_failed(&calls));
-        self.elements[id].calls = calls;
+        let cell = &mut self.elements[id];
+        if matches!(outcome, Outcome::Waiting(_)) {
+            cell.asked = calls;
+        } else {
+            cell.calls = calls;
+            cell.asked.clear();
+        }
         match outcome {
             Outcome::Keep(value) => ElementState::Ready(value),
             Outcome::Drop => ElementState::Dropped,

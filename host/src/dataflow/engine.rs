@@ -489,7 +489,10 @@ impl Engine {
         let plan = self.plan.clone();
         let uses: Vec<bool> =
             plan.elements.iter().map(|element| element.steps.iter().any(|s| calls(s, node))).collect();
-        let elements = self.elements.iter().filter(|(_, cell)| uses[cell.element.0 as usize] && concerned(&cell.calls));
+        let elements = self
+            .elements
+            .iter()
+            .filter(|(_, cell)| uses[cell.element.0 as usize] && (concerned(&cell.calls) || concerned(&cell.asked)));
         let elements: Vec<ElementCellId> = elements.map(|(id, _)| id).collect();
         elements.into_iter().for_each(|id| self.mark_element(id));
         let lists: Vec<ListCellId> = self.lists.keys().collect();

@@ -327,7 +327,6 @@ impl Writer {
         }
         if let Some(engine) = &self.engine {
             let position = engine.position();
-            self.source.acknowledge(position);
             self.shared.position.send_if_modified(|at| std::mem::replace(at, position) != position);
         }
     }
@@ -445,6 +444,10 @@ impl Writer {
         if now.duration_since(self.swept) >= SWEEP {
             self.swept = now;
             self.sweep(now);
+        }
+        // Once in a while, not with every commit: each time wakes who streams.
+        if let Some(engine) = &self.engine {
+            self.source.acknowledge(engine.position());
         }
         if now.duration_since(self.refreshed) >= REFRESH {
             self.refreshed = now;

@@ -59,7 +59,7 @@ const QUEUE_BYTES: usize = 64 << 20;
 
 /// What the driver asks of a source. Its events come through [`SourceEvents`].
 pub trait Source: Send + Sync + 'static {
-    /// Everything up to this position is applied and will not be needed again. Called all the time, idle too.
+    /// Everything up to this position is applied and will not be needed again. Called some times a second, idle too.
     fn acknowledge(&self, position: Lsn);
 
     /// Asks for rows, under one snapshot.

@@ -73,10 +73,12 @@ async fn a_new_timeline_is_known_by_where_it_began() -> Result<()> {
     cluster.down("fast")?;
     cluster.fork()?;
     cluster.up()?;
+    // It takes connections before it takes writes; the server streams from a primary only.
+    let streams = server.running.line("timeline 2 since ").await?;
     run(&database, "update users set name = 'Bobby' where id = 2").await?;
     client.until(&mut held, |value| value["name"] == "Bobby").await?;
     let history = "select split_part(pg_read_file('pg_wal/00000002.history'), chr(9), 2)";
     let began = scalar(&database.connect().await?, history).await?;
-    server.running.line(&format!("timeline 2 since {began}")).await?;
+    assert!(streams.contains(&format!("timeline 2 since {began}")), "{streams}");
     Ok(())
 }

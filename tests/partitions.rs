@@ -17,6 +17,28 @@ const SCHEMA: &str = "
     insert into events_west values ('west', 4);
 ";
 
+/// All events, and a client that follows them.
+struct Followed {
+    sql: tokio_postgres::Client,
+    client: Client,
+    held: Document,
+    _server: Server,
+}
+
+impl Followed {
+    async fn start() -> Result<Followed> {
+        let database = postgres::shared().database().await?;
+        let sql = database.connect().await?;
+        sql.batch_execute(SCHEMA).await?;
+        let queries = json!({ "events": { "route": "/events", "from": "events", "order_by": ["id"] } });
+        let server = Server::start(&config(&database.url, queries)).await?;
+        let mut client = Client::web_socket(&server.address, "/events").await?;
+        let mut held = Document::default();
+        held.apply(&client.patch().await?)?;
+        Ok(Followed { sql, client, held, _server: server })
+    }
+}
+
 /// The ids in the document, in order.
 fn ids(value: &Value) -> Vec<i64> {
     value.as_array().into_iter().flatten().filter_map(|event| event["id"].as_i64()).collect()
@@ -24,14 +46,7 @@ fn ids(value: &Value) -> Vec<i64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn leaves_come_go_and_are_emptied() -> Result<()> {
-    let database = postgres::shared().database().await?;
-    let sql = database.connect().await?;
-    sql.batch_execute(SCHEMA).await?;
-    let queries = json!({ "events": { "route": "/events", "from": "events", "order_by": ["id"] } });
-    let server = Server::start(&config(&database.url, queries)).await?;
-    let mut client = Client::web_socket(&server.address, "/events").await?;
-    let mut held = Document::default();
-    held.apply(&client.patch().await?)?;
+    let Followed { sql, mut client, mut held, _server } = Followed::start().await?;
     assert_eq!(ids(&held.value), [1, 2, 3]);
 
     sql.batch_execute("truncate events_north").await?;
@@ -55,14 +70,7 @@ async fn leaves_come_go_and_are_emptied() -> Result<()> {
 /// The first row of a new leaf comes in the same breath as the leaf.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leaf_and_its_first_row_come_together() -> Result<()> {
-    let database = postgres::shared().database().await?;
-    let sql = database.connect().await?;
-    sql.batch_execute(SCHEMA).await?;
-    let queries = json!({ "events": { "route": "/events", "from": "events", "order_by": ["id"] } });
-    let server = Server::start(&config(&database.url, queries)).await?;
-    let mut client = Client::web_socket(&server.address, "/events").await?;
-    let mut held = Document::default();
-    held.apply(&client.patch().await?)?;
+    let Followed { sql, mut client, mut held, _server } = Followed::start().await?;
     sql.batch_execute(
         "create table events_east partition of events for values in ('east'); insert into events values (7, 'east')",
     )

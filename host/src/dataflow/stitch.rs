@@ -177,13 +177,8 @@ impl Engine {
 
     /// An upquery had no answer for so long that it is asked anew, table by table: one that is locked keeps no other waiting.
     pub fn failed(&mut self, id: u64) -> super::Effects {
-        if self
-            .whole_read
-            .as_ref()
-            .is_some_and(|read| self.stages.get(&id).is_some_and(|stage| stage.under == Some(read.id)))
-        {
-            // The transaction that kept the snapshot is broken.
-            self.drop_whole_read();
+        if let Some(under) = self.stages.get(&id).map(|stage| stage.under) {
+            self.drop_if_read(under);
         }
         for groups in self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default() {
             let groups: Vec<GroupId> = groups.into_iter().filter(|&group| self.is_asked(group)).collect();
@@ -209,15 +204,9 @@ impl Engine {
     /// The snapshot misses a commit that cannot be replayed: the same question, under a later one.
     fn ask_again(&mut self, id: u64) {
         let Some(stage) = self.stages.remove(&id) else { return };
-        if self.whole_read.as_ref().is_some_and(|read| stage.under == Some(read.id)) {
-            self.drop_whole_read();
-        }
-        let live = |groups: Vec<GroupId>| -> Vec<GroupId> {
-            groups
-                .into_iter()
-                .filter(|&group| self.tables.groups.get(group).is_some_and(|group| group.state == Fill::Asked))
-                .collect()
-        };
+        self.drop_if_read(stage.under);
+        let live =
+            |groups: Vec<GroupId>| groups.into_iter().filter(|&group| self.is_asked(group)).collect::<Vec<GroupId>>();
         let asks: Vec<Vec<GroupId>> = stage.asks.into_iter().map(live).filter(|groups| !groups.is_empty()).collect();
         if !asks.is_empty() {
             self.effects.again = true;
@@ -240,10 +229,7 @@ impl Engine {
         let snapshot = answer.snapshot;
         for (groups, rows) in asks.into_iter().zip(answer.rows) {
             let alone = groups.len() == 1;
-            let waiting: Vec<GroupId> = groups
-                .into_iter()
-                .filter(|&group| self.tables.groups.get(group).is_some_and(|group| group.state == Fill::Asked))
-                .collect();
+            let waiting: Vec<GroupId> = groups.into_iter().filter(|&group| self.is_asked(group)).collect();
             if waiting.is_empty() {
                 continue;
             }

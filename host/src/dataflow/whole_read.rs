@@ -36,6 +36,13 @@ pub(super) struct WholeRead {
     pub stands: bool,
 }
 
+impl WholeRead {
+    /// Whether a stage with this [`Upquery::under`](crate::data::Upquery) is one of its questions.
+    fn asked(&self, under: Option<u64>) -> bool {
+        under == Some(self.id)
+    }
+}
+
 impl Engine {
     /// Begins to read all that is missing under one snapshot. To be called when a document has been
     /// [`Blocked::Missing`](super::Blocked) for long; while one such reading is under way, it is not begun again.
@@ -63,16 +70,24 @@ impl Engine {
         let Some(read) = self.whole_read.take() else { return };
         self.effects.release_snapshot = true;
         let under: Vec<u64> =
-            self.stages.iter().filter(|(_, stage)| stage.under == Some(read.id)).map(|(&id, _)| id).collect();
+            self.stages.iter().filter(|(_, stage)| read.asked(stage.under)).map(|(&id, _)| id).collect();
         for id in under {
             let asks = self.stages.remove(&id).map(|stage| stage.asks).unwrap_or_default();
             asks.into_iter().flatten().for_each(|group| self.want_if_asked(group));
         }
     }
 
+    /// A stage has no answer that is of use: if it was a question of the reading, the transaction that keeps the snapshot is
+    /// broken, or of no use either.
+    pub(super) fn drop_if_read(&mut self, under: Option<u64>) {
+        if self.whole_read.as_ref().is_some_and(|read| read.asked(under)) {
+            self.drop_whole_read();
+        }
+    }
+
     /// Whether an answer to this stage comes under the kept snapshot, already found usable.
     pub(super) fn is_kept(&self, under: Option<u64>, snapshot: &Snapshot) -> bool {
-        let read = self.whole_read.as_ref().filter(|read| under == Some(read.id));
+        let read = self.whole_read.as_ref().filter(|read| read.asked(under));
         read.is_some_and(|read| read.snapshot.as_ref() == Some(snapshot))
     }
 
@@ -97,7 +112,7 @@ impl Engine {
     /// Goes on when nothing is asked under the kept snapshot any more.
     pub(super) fn end_if_read(&mut self) {
         let Some(read) = self.whole_read.as_ref().filter(|read| read.stands) else { return };
-        if !self.stages.values().any(|stage| stage.under == Some(read.id)) {
+        if !self.stages.values().any(|stage| read.asked(stage.under)) {
             self.whole_read = None;
             self.effects.release_snapshot = true;
         }

@@ -45,6 +45,9 @@ struct Failures {
 /// The first and the longest pause before rows that a node failed on for a passing reason are asked again.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+/// Batches that may be worth answering in passing, at once.
+const BATCHES_IN_PASSING: usize = 4;
+
 /// A node's failures are told no more often than this.
 const TELL: Duration = Duration::from_secs(1);
 
@@ -201,11 +204,13 @@ impl Nodes {
         nodes.filter_map(|(failures, index)| due(failures).then_some(NodeId(index))).collect()
     }
 
-    /// Asks guests. One future for each node and version; its calls are answered when it is done.
+    /// Asks guests. What can be answered in a moment is, if there is that moment; those calls are given back. For the rest one
+    /// future for each node and version, whose calls are answered when it is done.
     pub(super) fn evaluate(
         &self,
         calls: Vec<Arc<GuestCall>>,
-    ) -> Vec<impl Future<Output = Vec<Arc<GuestCall>>> + Send + use<>> {
+        in_passing: bool,
+    ) -> (Vec<Arc<GuestCall>>, Vec<impl Future<Output = Vec<Arc<GuestCall>>> + Send + use<>>) {
         let mut batches: Vec<Batch> = Vec::new();
         for call in calls {
             let of = (call.node, call.version);
@@ -214,7 +219,13 @@ impl Nodes {
                 None => batches.push((of, vec![call])),
             }
         }
-        let Some(host) = &self.host else { return Vec::new() };
+        let Some(host) = &self.host else { return (Vec::new(), Vec::new()) };
+        let mut answered = Vec::new();
+        if in_passing && batches.len() <= BATCHES_IN_PASSING {
+            for (_, calls) in batches.extract_if(.., |((node, version), calls)| host.answer_in_passing(*node, *version, calls)) {
+                answered.extend(calls);
+            }
+        }
         let ask = |((node, version), calls): Batch| {
             let answered = host.evaluate(node, version, calls.clone());
             async move {
@@ -222,7 +233,7 @@ impl Nodes {
                 calls
             }
         };
-        batches.into_iter().map(ask).collect()
+        (answered, batches.into_iter().map(ask).collect())
     }
 
     /// Looks at a node's file as if it had changed; `reply` is told how the node is then.

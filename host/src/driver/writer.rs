@@ -70,6 +70,8 @@ pub(super) struct Writer {
     pub(super) next: Option<(Arc<Plan>, Arc<Routes>)>,
     /// What is to be planned when the planning under way is done.
     pub(super) plan_next: Option<Why>,
+    /// More wait than what is done now: what can be done beside the writer is not done by it.
+    hurried: bool,
     /// A table to be read anew at the next tick.
     contradiction: Option<TableId>,
     /// When `plan_next` is planned, if not at once.
@@ -118,6 +120,7 @@ impl Writer {
             planning: false,
             next: None,
             plan_next: None,
+            hurried: false,
             contradiction: None,
             replan_at: None,
             stalled: false,
@@ -136,6 +139,7 @@ impl Writer {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.hurried = events.len() + commands.len() > 1;
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 event = events.recv(), if !self.stands_still() => match event {
@@ -150,10 +154,7 @@ impl Writer {
                     }
                 }
                 Some(calls) = self.guests.join_next() => {
-                    let calls = calls.expect("the node host answers every call");
-                    self.nodes.note_failures(&calls, &self.shared);
-                    let _span = tracing::trace_span!(target: "sangre::stages", "answers").entered();
-                    self.step(|engine| engine.answered(&calls));
+                    self.answered(&calls.expect("the node host answers every call"));
                 }
                 Some(chore) = self.chores.join_next() => {
                     self.chore_done(chore.expect("chores do not panic"))?;
@@ -307,7 +308,8 @@ impl Writer {
             let delay = if effects.again { AGAIN } else { Duration::ZERO };
             self.upqueries.spawn(ask(self.source.clone(), upquery, delay));
         }
-        for batch in self.nodes.evaluate(effects.calls) {
+        let (answered, asked) = self.nodes.evaluate(effects.calls, !self.hurried);
+        for batch in asked {
             self.guests.spawn(batch);
         }
         if effects.release_snapshot {
@@ -329,6 +331,16 @@ impl Writer {
             let position = engine.position();
             self.shared.position.send_if_modified(|at| std::mem::replace(at, position) != position);
         }
+        if !answered.is_empty() {
+            self.answered(&answered);
+        }
+    }
+
+    /// Guests have answered these.
+    fn answered(&mut self, calls: &[Arc<GuestCall>]) {
+        self.nodes.note_failures(calls, &self.shared);
+        let _span = tracing::trace_span!(target: "sangre::stages", "answers").entered();
+        self.step(|engine| engine.answered(calls));
     }
 
     fn tell(&self, key: crate::dataflow::DocumentKey, news: News) {

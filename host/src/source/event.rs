@@ -93,6 +93,12 @@ impl SourceEvents {
         self.0.recv().await.map(|(event, _room)| event)
     }
 
+    /// How many events wait.
+    #[allow(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// The next event, if it is there already.
     pub fn try_recv(&mut self) -> Option<SourceEvent> {
         self.0.try_recv().ok().map(|(event, _room)| event)

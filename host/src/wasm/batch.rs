@@ -18,6 +18,9 @@ use super::program::{NodeKind, Program};
 /// Rows of one batch at most.
 const MAX_ROWS: usize = 10_000;
 
+/// Bytes of a batch that may be worth asking in passing.
+const MOST_IN_PASSING: usize = 64 << 10;
+
 /// How many deadlines the search for bad rows in one batch may take.
 const SEARCH_DEADLINES: u32 = 10;
 
@@ -107,6 +110,14 @@ impl<Q: Question> Questions<Q> {
     pub fn ask(&self, program: &Program, range: Range<usize>, text: &str) -> Result<(), Failure> {
         let until = Instant::now() + program.limits().deadline * SEARCH_DEADLINES;
         self.search(program, range, text, until)
+    }
+
+    /// Answers each question if that is a matter of microseconds ([`Program::evaluate_in_passing`]); false if it may not be,
+    /// and if anything is wrong with the answers.
+    pub fn ask_in_passing(&self, program: &Program) -> bool {
+        let (range, text) = self.batch(0, MOST_IN_PASSING);
+        range.len() == self.len()
+            && program.evaluate_in_passing(&text).is_some_and(|answers| self.take(program.kind(), &range, &answers).is_ok())
     }
 
     fn search(&self, program: &Program, range: Range<usize>, text: &str, until: Instant) -> Result<(), Failure> {

@@ -16,10 +16,13 @@ use crate::data::with_causes;
 /// How often running guests are asked whether their time is up.
 const TICK: Duration = Duration::from_millis(5);
 
-/// How much a guest may nest calls, in bytes of its thread's stack. Worker threads have more ([`STACK_SIZE`]).
+/// How much a guest may nest calls, in bytes of its stack.
 const GUEST_STACK: usize = 1 << 20;
 
-/// The stack of a thread that runs guests.
+/// The stack a guest runs on, with what the host needs while it is called by one.
+const FIBER_STACK: usize = 2 << 20;
+
+/// The stack of a thread that compiles.
 pub(super) const STACK_SIZE: usize = 4 << 20;
 
 // A script runtime is one component of several core modules, some with a memory of their own.
@@ -87,7 +90,8 @@ impl Engine {
 
 fn settings() -> Config {
     let mut config = Config::new();
-    config.wasm_component_model(true).epoch_interruption(true).parallel_compilation(true).max_wasm_stack(GUEST_STACK);
+    config.wasm_component_model(true).epoch_interruption(true).parallel_compilation(true);
+    config.max_wasm_stack(GUEST_STACK).async_stack_size(FIBER_STACK);
     config
 }
 
@@ -102,6 +106,7 @@ fn pooled(instances: u32, memory: usize) -> Config {
         .total_tables(instances * TABLES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(MAX_TABLE_ELEMENTS)
+        .total_stacks(instances)
         .linear_memory_keep_resident(1 << 20)
         .table_keep_resident(64 << 10);
     let mut config = settings();

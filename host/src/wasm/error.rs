@@ -55,6 +55,9 @@ pub enum NodeError {
 pub(super) enum Fault {
     #[error("took longer than its deadline of {deadline_ms} ms")]
     Deadline { deadline_ms: u128 },
+    /// Not an error of the guest: it is asked again where it harms nobody.
+    #[error("took longer than whoever asked could wait")]
+    Impatience,
     #[error("used more than its {limit_mib} MiB of memory")]
     Memory { limit_mib: usize },
     #[error("recursion too deep: the call stack is used up")]
@@ -102,7 +105,7 @@ impl Failure {
 impl From<&Fault> for Failure {
     fn from(fault: &Fault) -> Self {
         // The deadline is one of the clock on the wall, and a busy machine is no fault of the row.
-        let passing = matches!(fault, Fault::Deadline { .. } | Fault::Start(_));
+        let passing = matches!(fault, Fault::Deadline { .. } | Fault::Impatience | Fault::Start(_));
         Failure { message: fault.to_string(), passing }
     }
 }

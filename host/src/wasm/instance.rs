@@ -1,8 +1,12 @@
 //! One running guest: its memory, its state, and a call with all limits on.
+//!
+//! A guest runs on a stack of its own (a fiber), so it may be called from any thread, however small that one's stack is. Nothing
+//! that a guest can call ever waits: a call is finished when it returns.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use wasmtime::component::Instance;
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{I32Exit, WasiCtxView, WasiView};
@@ -33,6 +37,8 @@ pub(super) struct GuestState {
     last_words: Option<String>,
     stopwatch: Stopwatch,
     deadline: Duration,
+    /// For this call, if less than the deadline.
+    patience: Option<Duration>,
 }
 
 impl GuestState {
@@ -74,19 +80,21 @@ impl Guest {
             last_words: None,
             stopwatch: Stopwatch::start(),
             deadline: limits.deadline,
+            patience: None,
         };
         let mut store = Store::new(code.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.output + HOSTCALL_BYTES);
         store.epoch_deadline_callback(|store| {
             let state = store.data();
-            Ok(match state.stopwatch.left(state.deadline) {
+            Ok(match state.stopwatch.left(state.patience.unwrap_or(state.deadline)) {
                 Some(left) => UpdateDeadline::Continue(Engine::ticks(left)),
                 None => UpdateDeadline::Interrupt,
             })
         });
         arm(&mut store, limits.deadline);
-        match code.pre.instantiate(&mut store) {
+        let instance = finished(code.pre.instantiate_async(&mut store));
+        match instance {
             Ok(instance) => Ok(Guest { store, instance, code: code.clone(), limits, calls: 0, memory: 0 }),
             Err(error) => Err(match fault_of(&mut store, &error) {
                 Fault::Trap(message) | Fault::Interface(message) => Fault::Start(message),
@@ -98,7 +106,7 @@ impl Guest {
     /// Gives a script runtime its source; the node's kind, or the language's message.
     pub fn load(&mut self, script: &Script<'_>) -> Result<NodeKind, NodeError> {
         arm(&mut self.store, self.limits.deadline);
-        let outcome = self.code.interface.load(&mut self.store, &self.instance, script);
+        let outcome = finished(self.code.interface.load(&mut self.store, &self.instance, script));
         self.write_output();
         match outcome {
             Ok(kind) => kind.map_err(NodeError::Script),
@@ -109,11 +117,14 @@ impl Guest {
         }
     }
 
-    /// Asks a batch. After a fault the guest must not be asked again.
-    pub fn evaluate(&mut self, batch: &str) -> Result<Answers, Fault> {
-        arm(&mut self.store, self.limits.deadline);
-        self.store.data_mut().memory.take_refusal();
-        let outcome = self.code.interface.evaluate(&mut self.store, &self.instance, batch);
+    /// Asks a batch. After a fault the guest must not be asked again. With `patience` it may compute only for about as long,
+    /// though at least to the next tick of the engine.
+    pub fn evaluate(&mut self, batch: &str, patience: Option<Duration>) -> Result<Answers, Fault> {
+        arm(&mut self.store, patience.unwrap_or(self.limits.deadline));
+        let state = self.store.data_mut();
+        state.patience = patience;
+        state.memory.take_refusal();
+        let outcome = finished(self.code.interface.evaluate(&mut self.store, &self.instance, batch));
         self.calls += 1;
         match outcome {
             Ok(answers) => {
@@ -146,6 +157,11 @@ impl Guest {
     }
 }
 
+/// What a call comes to. None of what guests may call waits, so neither does the call.
+fn finished<T>(call: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    call.now_or_never().unwrap_or_else(|| Err(wasmtime::format_err!("waited for something that no node can wait for")))
+}
+
 /// Starts the time of a call.
 fn arm(store: &mut Store<GuestState>, deadline: Duration) {
     store.set_epoch_deadline(Engine::ticks(deadline));
@@ -164,6 +180,7 @@ fn fault_of(store: &mut Store<GuestState>, error: &wasmtime::Error) -> Fault {
         return Fault::LastWords(refused.to_string());
     }
     match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) if state.patience.is_some() => return Fault::Impatience,
         Some(Trap::Interrupt) => return Fault::Deadline { deadline_ms: deadline.as_millis() },
         Some(Trap::StackOverflow) => return Fault::Stack,
         _ => {}

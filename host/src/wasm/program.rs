@@ -74,7 +74,14 @@ pub(super) struct Program {
     /// A newer version has taken its place: what still runs finishes, nothing is kept warm.
     superseded: AtomicBool,
     cost: Cost,
+    trust: Trust,
 }
+
+/// What a batch may cost, as far as is known, to be asked in passing.
+pub(super) const IN_PASSING: Duration = Duration::from_micros(100);
+
+/// How much a guest that is asked in passing may compute before it is stopped.
+const PATIENCE: Duration = Duration::from_millis(1);
 
 impl Program {
     /// Starts a first instance, which settles the kind and finds what cannot start at all.
@@ -90,6 +97,7 @@ impl Program {
             idle: Mutex::new(vec![first.0]),
             superseded: AtomicBool::new(false),
             cost: Cost::default(),
+            trust: Trust::default(),
         })
     }
 
@@ -107,18 +115,52 @@ impl Program {
 
     /// Asks a batch of an instance: a warm one if there is any.
     pub fn evaluate(&self, batch: &str) -> Result<Answers, Fault> {
-        let warm = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut guest = match warm {
+        let mut guest = match self.warm() {
             Some(guest) => guest,
             None => started(&self.parts).map_err(|error| Fault::Start(error.to_string()))?.0,
         };
         // After a fault the guest is in no state to be asked again, and is dropped.
-        let answers = guest.evaluate(batch)?;
-        self.cost.learn(batch.len(), guest.computed());
+        let answers = guest.evaluate(batch, None)?;
+        let computed = guest.computed();
+        self.cost.learn(batch.len(), computed);
+        self.trust.answered(computed < IN_PASSING);
+        self.keep(guest);
+        Ok(answers)
+    }
+
+    /// Asks a batch if the answer is certain to be there in a moment: for who has no time to wait. Every reason to doubt it,
+    /// a fault too, gives `None`, and the batch is to be asked as usual.
+    pub fn evaluate_in_passing(&self, batch: &str) -> Option<Answers> {
+        if !self.trust.is_earned() || batch.len() > self.cost.bytes_in(IN_PASSING) {
+            return None;
+        }
+        let mut guest = self.warm()?;
+        match guest.evaluate(batch, Some(PATIENCE)) {
+            Ok(answers) => {
+                let computed = guest.computed();
+                self.cost.learn(batch.len(), computed);
+                if computed >= PATIENCE {
+                    self.trust.abused();
+                }
+                self.keep(guest);
+                Some(answers)
+            }
+            Err(_) => {
+                self.trust.abused();
+                None
+            }
+        }
+    }
+
+    /// A started guest that waits for work.
+    fn warm(&self) -> Option<Guest> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    fn keep(&self, guest: Guest) {
         if !guest.is_worn() && !self.superseded.load(Ordering::Relaxed) {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(guest);
         }
-        Ok(answers)
     }
 
     /// How many bytes a batch should have, to take a quarter of the deadline and, read by the guest, fit its memory.
@@ -175,9 +217,68 @@ impl Cost {
     }
 }
 
+/// Whether a node may be asked where a guest that hangs would hold up others, if only for the engine's next ticks.
+///
+/// Earned by batches in a row that were cheap where they harm nobody; each abuse doubles how many. So however a guest chooses
+/// its moments, out of n batches at most about log2(n) hold anybody up.
+#[derive(Debug)]
+struct Trust {
+    /// Cheap batches in a row.
+    cheap: AtomicU64,
+    /// How many there have to be.
+    needed: AtomicU64,
+}
+
+/// Batches that earn trust at first, and at most: one that is slow now and then for its own reasons (a collector of garbage)
+/// is not shut out for ever.
+const NEEDED: (u64, u64) = (8, 1 << 13);
+
+impl Default for Trust {
+    fn default() -> Self {
+        Trust { cheap: AtomicU64::new(0), needed: AtomicU64::new(NEEDED.0) }
+    }
+}
+
+impl Trust {
+    fn answered(&self, cheap: bool) {
+        if cheap {
+            self.cheap.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.cheap.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn abused(&self) {
+        self.cheap.store(0, Ordering::Relaxed);
+        let needed = self.needed.load(Ordering::Relaxed);
+        self.needed.store((needed * 2).min(NEEDED.1), Ordering::Relaxed);
+    }
+
+    fn is_earned(&self) -> bool {
+        self.cheap.load(Ordering::Relaxed) >= self.needed.load(Ordering::Relaxed)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn trust_is_earned_again_and_ever_more_slowly() {
+        let trust = Trust::default();
+        let mut abuses = 0;
+        for _ in 0..10_000 {
+            if trust.is_earned() {
+                abuses += 1;
+                trust.abused();
+            } else {
+                trust.answered(true);
+            }
+        }
+        assert!((9..=11).contains(&abuses), "{abuses}");
+        trust.answered(false);
+        assert!(!trust.is_earned());
+    }
 
     #[test]
     fn cost_rises_at_once_and_falls_slowly() {

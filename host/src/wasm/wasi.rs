@@ -68,7 +68,7 @@ impl WasiView for Wasi {
 
 /// Defines WASI for `component`: everything its kind of standard library may import, the refused parts as refusals.
 pub(super) fn link<T: WasiView + 'static>(linker: &mut Linker<T>, component: &Component) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_sync(linker)?;
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
     for (name, import) in component.component_type().imports(component.engine()) {
         let Some((_, refused)) = REFUSED.iter().find(|(prefix, _)| name.starts_with(prefix)) else { continue };

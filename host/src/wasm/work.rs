@@ -12,7 +12,6 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::batch::{Question, Questions};
-use super::engine::STACK_SIZE;
 use super::error::{Failure, NodeError};
 use super::program::Program;
 
@@ -130,7 +129,7 @@ impl<Q: Question + Send + Sync + 'static> Workers<Q> {
         let mut workers = Workers { shared, threads: Vec::new() };
         for index in 0..=parallel.max(1) {
             let shared = workers.shared.clone();
-            let thread = std::thread::Builder::new().name(format!("node-{index}")).stack_size(STACK_SIZE);
+            let thread = std::thread::Builder::new().name(format!("node-{index}"));
             let thread = thread.spawn(move || work(&shared)).map_err(|error| NodeError::Engine(error.to_string()))?;
             workers.threads.push(thread);
         }

@@ -39,26 +39,26 @@ impl Interface {
     }
 
     /// Gives a script runtime its source. The error is the language's own message.
-    pub fn load(
+    pub async fn load(
         &self,
         store: &mut Store<GuestState>,
         instance: &Instance,
         script: &Script<'_>,
     ) -> wasmtime::Result<Result<NodeKind, String>> {
         match self {
-            Interface::V0_1(exports) => exports.load(store, instance, script),
+            Interface::V0_1(exports) => exports.load(store, instance, script).await,
         }
     }
 
     /// Asks a batch.
-    pub fn evaluate(
+    pub async fn evaluate(
         &self,
         store: &mut Store<GuestState>,
         instance: &Instance,
         batch: &str,
     ) -> wasmtime::Result<Answers> {
         match self {
-            Interface::V0_1(exports) => exports.evaluate(store, instance, batch),
+            Interface::V0_1(exports) => exports.evaluate(store, instance, batch).await,
         }
     }
 }

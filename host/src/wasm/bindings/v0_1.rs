@@ -75,7 +75,7 @@ impl Exports {
         }
     }
 
-    pub fn load(
+    pub async fn load(
         &self,
         store: &mut Store<GuestState>,
         instance: &Instance,
@@ -85,18 +85,18 @@ impl Exports {
         type Params<'a> = (&'a str, &'a str, Option<Kind>);
         let load: TypedFunc<Params<'_>, (Result<Kind, String>,)> = instance.get_typed_func(&mut *store, index)?;
         let expected = script.expected.map(Kind::from);
-        let (kind,) = load.call(store, (script.source, script.file_name, expected))?;
+        let (kind,) = load.call_async(store, (script.source, script.file_name, expected)).await?;
         Ok(kind.map(NodeKind::from))
     }
 
-    pub fn evaluate(
+    pub async fn evaluate(
         &self,
         store: &mut Store<GuestState>,
         instance: &Instance,
         batch: &str,
     ) -> wasmtime::Result<Answers> {
         let evaluate: TypedFunc<(&str,), (BatchAnswers,)> = instance.get_typed_func(&mut *store, self.evaluate)?;
-        let (answers,) = evaluate.call(store, (batch,))?;
+        let (answers,) = evaluate.call_async(store, (batch,)).await?;
         let failures = answers.failures.into_iter().map(|failure| (failure.row as usize, failure.message));
         Ok(Answers { values: answers.values, failures: failures.collect() })
     }

@@ -1,9 +1,14 @@
 //! Builds nodes from source with their language's own tools.
 
+mod javascript;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+pub use javascript::javascript;
+
 use super::files::cache_dir;
+use super::program::NodeKind;
 use super::tools::{Stop, Tool, ToolError};
 
 const WHAT: &str = "building a Rust node";
@@ -12,6 +17,30 @@ const CARGO: Tool = Tool { what: WHAT, program: "cargo", remedy: "install Rust f
 const RUSTUP: Tool =
     Tool { what: WHAT, program: "rustup", remedy: "install rustup, or the target wasm32-wasip2 for your Rust" };
 const RUSTC: Tool = Tool { what: WHAT, program: "rustc", remedy: CARGO.remedy };
+
+/// The source of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The folder of a crate.
+    Rust(PathBuf),
+    /// A module, in JavaScript or TypeScript.
+    JavaScript(PathBuf),
+    /// A module.
+    Python(PathBuf),
+}
+
+/// Builds `source` and writes the component to `output`. Takes seconds, more the first time; ends early at `stop`. `kind` is for
+/// source that does not say it.
+pub fn component(source: &Source, kind: Option<NodeKind>, output: &Path, stop: &Stop) -> Result<(), ToolError> {
+    match source {
+        Source::Rust(dir) => {
+            let made = rust(dir, stop)?;
+            std::fs::copy(&made, output).map(drop).map_err(CARGO.files(output))
+        }
+        Source::JavaScript(entry) => javascript(entry, kind, output, &cache_dir(), stop),
+        Source::Python(_) => todo!(),
+    }
+}
 
 /// Builds the crate in `dir` for `wasm32-wasip2` and gives the component's path. Takes seconds the first time; ends early at `stop`.
 ///

@@ -11,6 +11,7 @@ use super::error::{Fault, NodeError};
 use super::instance::Guest;
 use super::limits::Limits;
 use super::log::NodeLog;
+use super::usage::{Usage, Used};
 use crate::dataflow::guest::NodeVersion;
 
 /// What a node does.
@@ -75,6 +76,7 @@ pub(super) struct Program {
     superseded: AtomicBool,
     cost: Cost,
     trust: Trust,
+    usage: Usage,
 }
 
 /// What a batch may cost, as far as is known, to be asked in passing.
@@ -98,6 +100,7 @@ impl Program {
             superseded: AtomicBool::new(false),
             cost: Cost::default(),
             trust: Trust::default(),
+            usage: Usage::default(),
         })
     }
 
@@ -119,9 +122,11 @@ impl Program {
             Some(guest) => guest,
             None => started(&self.parts).map_err(|error| Fault::Start(error.to_string()))?.0,
         };
-        // After a fault the guest is in no state to be asked again, and is dropped.
-        let answers = guest.evaluate(batch, None)?;
+        let outcome = guest.evaluate(batch, None);
         let computed = guest.computed();
+        self.usage.count(computed, guest.memory());
+        // After a fault the guest is in no state to be asked again, and is dropped.
+        let answers = outcome?;
         self.cost.learn(batch.len(), computed);
         self.trust.answered(computed < IN_PASSING);
         self.keep(guest);
@@ -135,9 +140,11 @@ impl Program {
             return None;
         }
         let mut guest = self.warm()?;
-        match guest.evaluate(batch, Some(PATIENCE)) {
+        let outcome = guest.evaluate(batch, Some(PATIENCE));
+        let computed = guest.computed();
+        self.usage.count(computed, guest.memory());
+        match outcome {
             Ok(answers) => {
-                let computed = guest.computed();
                 self.cost.learn(batch.len(), computed);
                 if computed >= PATIENCE {
                     self.trust.abused();
@@ -150,6 +157,11 @@ impl Program {
                 None
             }
         }
+    }
+
+    /// What its batches took so far.
+    pub fn used(&self) -> Used {
+        self.usage.so_far()
     }
 
     /// A started guest that waits for work.

@@ -21,10 +21,11 @@ const ENTRY: &str = "src/runtime.js";
 const WIT: &str = "wit/node.wit";
 
 /// The JavaScript runtime's sources, by their place in the folder it is built in.
-const JAVASCRIPT: [(&str, &str); 8] = [
+const JAVASCRIPT: [(&str, &str); 9] = [
     ("package.json", include_str!("../../../wit/javascript/runtime/package.json")),
     ("package-lock.json", include_str!("../../../wit/javascript/runtime/package-lock.json")),
     (ENTRY, include_str!("../../../wit/javascript/runtime/src/runtime.js")),
+    ("src/answers.js", include_str!("../../../wit/javascript/runtime/src/answers.js")),
     ("src/modules.js", include_str!("../../../wit/javascript/runtime/src/modules.js")),
     ("src/values.js", include_str!("../../../wit/javascript/runtime/src/values.js")),
     ("src/errors.js", include_str!("../../../wit/javascript/runtime/src/errors.js")),

@@ -63,6 +63,24 @@ impl Tool {
         Err(ToolError::Failed { what: self.what, program: self.program, said })
     }
 
+    /// An error if the program, asked by `args` for its version, is of an older major version.
+    pub fn at_least(
+        &self,
+        major: u32,
+        args: [&str; 1],
+        needed: &'static str,
+        stop: &Stop,
+    ) -> Result<(), ToolError> {
+        let said = self.run(Path::new("."), args, &[], stop)?;
+        let found = said.trim().trim_start_matches('v').to_owned();
+        let have = found.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        if have.is_some_and(|have| have >= major) {
+            return Ok(());
+        }
+        let (what, program, remedy) = (self.what, self.program, self.remedy);
+        Err(ToolError::Old { what, program, found, needed, remedy })
+    }
+
     /// An error about a file of this build.
     pub fn files(&self, path: &Path) -> impl FnOnce(io::Error) -> ToolError + use<> {
         let (what, path) = (self.what, path.to_owned());

@@ -85,6 +85,11 @@ pub(super) fn link<T: WasiView + 'static>(linker: &mut Linker<T>, component: &Co
     Ok(())
 }
 
+/// Whether every function of the interface with this name is refused.
+pub(super) fn refuses(name: &str) -> bool {
+    REFUSED.iter().any(|(prefix, _)| name.starts_with(prefix))
+}
+
 fn refuse<T: 'static>(instance: &mut LinkerInstance<'_, T>, function: &str, refused: Refused) -> wasmtime::Result<()> {
     instance.func_new(function, move |_, _, _, _| Err(wasmtime::Error::new(refused)))
 }

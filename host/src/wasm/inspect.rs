@@ -76,10 +76,13 @@ fn imports(component: &Component) -> Vec<Import> {
 
 fn gives(name: &str) -> Gives {
     match name {
-        _ if wasi::refuses(name) => Gives::Refusals,
+        // Who ends the program fails on the row.
+        _ if wasi::refuses(name) || name.starts_with("wasi:cli/exit@") => Gives::Refusals,
         // A type of the interface, or the log.
         _ if name.starts_with("sangre:node/log@") || name.starts_with("sangre:node/types@") => Gives::Everything,
-        _ if name.starts_with("wasi:cli/std") || name.starts_with("wasi:io/") => Gives::Everything,
+        _ if ["wasi:cli/stdout@", "wasi:cli/stderr@", "wasi:io/"].iter().any(|have| name.starts_with(have)) => {
+            Gives::Everything
+        }
         _ if name.starts_with("wasi:") => Gives::Nothing,
         _ => Gives::Missing,
     }
@@ -94,6 +97,7 @@ mod tests {
         for (name, expected) in [
             ("sangre:node/log@0.1.0", Gives::Everything),
             ("wasi:cli/stderr@0.2.6", Gives::Everything),
+            ("wasi:cli/stdin@0.2.6", Gives::Nothing),
             ("wasi:filesystem/preopens@0.2.6", Gives::Nothing),
             ("wasi:clocks/wall-clock@0.2.6", Gives::Refusals),
             ("wasi:random/random@0.2.6", Gives::Refusals),

@@ -64,13 +64,7 @@ impl Tool {
     }
 
     /// An error if the program, asked by `args` for its version, is of an older major version.
-    pub fn at_least(
-        &self,
-        major: u32,
-        args: [&str; 1],
-        needed: &'static str,
-        stop: &Stop,
-    ) -> Result<(), ToolError> {
+    pub fn at_least(&self, major: u32, args: [&str; 1], needed: &'static str, stop: &Stop) -> Result<(), ToolError> {
         let said = self.run(Path::new("."), args, &[], stop)?;
         let found = said.trim().trim_start_matches('v').to_owned();
         let have = found.split('.').next().and_then(|major| major.parse::<u32>().ok());

@@ -12,12 +12,7 @@ use crate::wasm::build::{self, Source};
 use crate::wasm::{self, Inspected, NodeKind, Stop};
 
 /// Builds what `path` means; the component's path goes to standard output, what it is to standard error.
-pub async fn run(
-    path: &Path,
-    output: Option<PathBuf>,
-    kind: Option<NodeKind>,
-    stop: Stop,
-) -> anyhow::Result<ExitCode> {
+pub async fn run(path: &Path, output: Option<PathBuf>, kind: Option<NodeKind>, stop: Stop) -> anyhow::Result<ExitCode> {
     let source = project::find(path)?;
     let output = output.unwrap_or_else(|| project::beside(&source));
     let since = Instant::now();
@@ -26,12 +21,7 @@ pub async fn run(
         tokio::task::spawn_blocking(move || component(&source, kind, &output, &stop)).await??
     };
     let what = made.kind.map_or_else(|| "runtime".into(), |kind| kind.to_string());
-    writeln!(
-        std::io::stderr(),
-        "built a {what}, {}, in {:.1} s",
-        size_of(made.size),
-        since.elapsed().as_secs_f64()
-    )?;
+    writeln!(std::io::stderr(), "built a {what}, {}, in {:.1} s", size_of(made.size), since.elapsed().as_secs_f64())?;
     writeln!(std::io::stdout(), "{}", output.display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -147,14 +147,19 @@ fn next(dir: &Path, name: &str, language: Language, kind: NodeKind) -> String {
     };
     text += &format!("  sangre node test {} --rows {}{args}\n\n", quoted(&tested), quoted(&rows));
     if language == Language::Rust {
-        text += &format!("Make the component; a server that runs takes each new one:\n\n  sangre node build {}\n\n", quoted(dir));
+        text += &format!(
+            "Make the component; a server that runs takes each new one:\n\n  sangre node build {}\n\n",
+            quoted(dir)
+        );
     }
     let step = match kind {
         NodeKind::Filter => format!("filter: {{ node: {name}, args: {{ hour: 12 }} }}"),
         NodeKind::Map => format!("map: {{ node: {name}, into: hours, input: [opens, closes] }}"),
         NodeKind::Reduce => format!("reduce: {{ node: {name} }}"),
     };
-    text + &format!("Use it, in sangre.yaml:\n\n  nodes:\n    {name}: {{ {code} }}\n\n  and among a query's steps:\n    - {step}\n")
+    text + &format!(
+        "Use it, in sangre.yaml:\n\n  nodes:\n    {name}: {{ {code} }}\n\n  and among a query's steps:\n    - {step}\n"
+    )
 }
 
 /// A path as a shell takes it.
@@ -188,7 +193,10 @@ mod tests {
     #[test]
     fn what_is_next_can_be_typed() {
         let said = next(Path::new("my nodes/hours"), "hours", Language::Javascript, NodeKind::Map);
-        assert!(said.contains("  sangre node test 'my nodes/hours/hours.js' --rows 'my nodes/hours/rows.json'\n"), "{said}");
+        assert!(
+            said.contains("  sangre node test 'my nodes/hours/hours.js' --rows 'my nodes/hours/rows.json'\n"),
+            "{said}"
+        );
         assert!(said.contains("    hours: { script: my nodes/hours/hours.js }\n"), "{said}");
         let said = next(Path::new("open"), "open", Language::Rust, NodeKind::Filter);
         assert!(said.contains("  sangre node test open --rows open/rows.json --args '{\"hour\": 12}'\n"), "{said}");

@@ -23,13 +23,7 @@ const ALONE: usize = 500;
 const TOLD: usize = 5;
 
 /// Asks the node at `path` the rows in a file. Fails if any row does, or has not always the same answer.
-pub async fn run(
-    path: &Path,
-    rows: &Path,
-    args: &str,
-    kind: Option<NodeKind>,
-    stop: Stop,
-) -> anyhow::Result<ExitCode> {
+pub async fn run(path: &Path, rows: &Path, args: &str, kind: Option<NodeKind>, stop: Stop) -> anyhow::Result<ExitCode> {
     let args = read_args(args)?;
     let rows = read_rows(rows)?;
     let built = if path.is_dir() { Some(built(path, kind, stop).await?) } else { None };
@@ -113,8 +107,12 @@ impl Report {
         let again: Vec<(usize, Answer)> = order.into_iter().zip(trial.ask(args, &mixed)).collect();
         let warm = trial.take_used();
         trial.take_fresh_instances();
-        let alone: Vec<(usize, Answer)> =
-            rows.iter().take(ALONE).map(|row| trial.ask(args, std::slice::from_ref(row)).remove(0)).enumerate().collect();
+        let alone: Vec<(usize, Answer)> = rows
+            .iter()
+            .take(ALONE)
+            .map(|row| trial.ask(args, std::slice::from_ref(row)).remove(0))
+            .enumerate()
+            .collect();
         let last = trial.take_used();
         let all = || answers.iter().chain(again.iter().chain(&alone).map(|(_, answer)| answer));
         let (asked, failed) = (all().count(), all().filter(|answer| answer.is_err()).count());
@@ -182,11 +180,7 @@ impl Report {
 }
 
 /// The answers that are not what they were at first. A failure that may pass says nothing of the node.
-fn differing(
-    first: &[Answer],
-    then: Vec<(usize, Answer)>,
-    how: &'static str,
-) -> Vec<(usize, &'static str, Answer)> {
+fn differing(first: &[Answer], then: Vec<(usize, Answer)>, how: &'static str) -> Vec<(usize, &'static str, Answer)> {
     let passing = |answer: &Answer| answer.as_ref().is_err_and(|error| error.passing);
     let same = |a: &Answer, b: &Answer| match (a, b) {
         (Ok(a), Ok(b)) => a.to_json() == b.to_json(),

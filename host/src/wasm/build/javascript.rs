@@ -42,7 +42,8 @@ pub fn javascript(
 }
 
 fn equip(dir: &Path, stop: &Stop) -> Result<(), ToolError> {
-    NPM.run(dir, ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], &[], stop).map(drop)
+    let args = ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+    NPM.run(dir, args, &[], stop).map(drop)
 }
 
 fn absolute(path: &Path) -> PathBuf {

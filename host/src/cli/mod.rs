@@ -8,6 +8,7 @@ mod demo;
 mod node;
 mod process;
 mod serve;
+mod types;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -52,7 +53,11 @@ enum Command {
         sql: bool,
     },
     /// TypeScript types of documents, parameters and node rows
-    Types(Unsupported),
+    Types {
+        /// The configuration
+        #[arg(short, long, default_value = "sangre.yaml")]
+        config: PathBuf,
+    },
     /// Make, build, test and inspect nodes
     #[command(subcommand)]
     Node(node::NodeCommand),
@@ -91,7 +96,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
             Command::Check { config, sql } => check::run(&config, sql).await,
             Command::Init(_) => unsupported("sangre init"),
-            Command::Types(_) => unsupported("sangre types"),
+            Command::Types { config } => types::run(&config).await,
             Command::Node(command) => node::run(command, process::shutdown_signal()).await,
         }
     })

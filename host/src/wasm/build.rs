@@ -25,8 +25,6 @@ pub enum Source {
     Rust(PathBuf),
     /// A module, in JavaScript or TypeScript.
     JavaScript(PathBuf),
-    /// A module.
-    Python(PathBuf),
 }
 
 /// Builds `source` and writes the component to `output`. Takes seconds, more the first time; ends early at `stop`. `kind` is for
@@ -38,7 +36,6 @@ pub fn component(source: &Source, kind: Option<NodeKind>, output: &Path, stop: &
             std::fs::copy(&made, output).map(drop).map_err(CARGO.files(output))
         }
         Source::JavaScript(entry) => javascript(entry, kind, output, &cache_dir(), stop),
-        Source::Python(_) => todo!(),
     }
 }
 

@@ -39,7 +39,7 @@ pub fn beside(source: &Source) -> PathBuf {
             let name = absolute(dir).file_name().map(|name| name.to_string_lossy().into_owned());
             dir.join(format!("{}.wasm", name.unwrap_or_else(|| "node".into())))
         }
-        Source::JavaScript(file) | Source::Python(file) => file.with_extension("wasm"),
+        Source::JavaScript(file) => file.with_extension("wasm"),
     }
 }
 
@@ -50,7 +50,7 @@ fn of_file(path: &Path) -> anyhow::Result<Source> {
     }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("js" | "mjs" | "ts" | "mts") => Ok(Source::JavaScript(path.to_owned())),
-        Some("py") => Ok(Source::Python(path.to_owned())),
+        Some("py") => bail!("{}: components in Python cannot be built yet; use it as a script", path.display()),
         Some("rs") => bail!("{}: name the folder of its Cargo.toml", path.display()),
         Some("wasm") => bail!("{} is a component already", path.display()),
         _ => bail!("{} is no source of a node: its name ends in .js, .mjs, .ts, .mts or .py", path.display()),
@@ -97,9 +97,7 @@ mod tests {
         fs::create_dir(&dir).expect("made");
         let found = || match find(&dir) {
             Ok(Source::Rust(_)) => "crate".to_owned(),
-            Ok(Source::JavaScript(file) | Source::Python(file)) => {
-                file.file_name().expect("a file").to_string_lossy().into_owned()
-            }
+            Ok(Source::JavaScript(file)) => file.file_name().expect("a file").to_string_lossy().into_owned(),
             Err(error) => error.to_string().replace(&dir.display().to_string(), "DIR"),
         };
         let write = |name: &str, text: &str| fs::write(dir.join(name), text).expect("written");
@@ -108,12 +106,12 @@ mod tests {
         write("a.test.js", "");
         write("types.d.ts", "");
         assert_eq!(found(), "a.js", "the only one");
-        write("b.py", "");
-        assert_eq!(found(), "DIR has a.js, b.py: name the node's file");
+        write("b.mjs", "");
+        assert_eq!(found(), "DIR has a.js, b.mjs: name the node's file");
         write("scores.ts", "");
         assert_eq!(found(), "scores.ts", "it has the folder's name");
-        write("package.json", r#"{ "main": "b.py" }"#);
-        assert_eq!(found(), "b.py");
+        write("package.json", r#"{ "main": "b.mjs" }"#);
+        assert_eq!(found(), "b.mjs");
         write("Cargo.toml", "");
         assert_eq!(found(), "crate");
     }

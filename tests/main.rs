@@ -6,6 +6,7 @@
 mod auth_boundary;
 mod busy;
 mod conditions;
+mod declared_types;
 mod demo;
 mod embedding;
 mod histories;

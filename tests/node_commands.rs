@@ -23,15 +23,29 @@ struct Said {
 }
 
 /// A folder in which commands are typed.
-struct Folder(TempDir);
+struct Folder {
+    path: PathBuf,
+    _ends: Option<TempDir>,
+}
 
 impl Folder {
     fn new() -> Result<Self> {
-        Ok(Folder(tempfile::Builder::new().prefix("sangre-test-nodes-").tempdir()?))
+        let folder = tempfile::Builder::new().prefix("sangre-test-nodes-").tempdir()?;
+        Ok(Folder { path: folder.path().to_owned(), _ends: Some(folder) })
+    }
+
+    /// One that is where it was the last time, and empty: cargo knows a crate by its place.
+    fn again(name: &str) -> Result<Self> {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        fs::create_dir_all(&path)?;
+        Ok(Folder { path, _ends: None })
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.path.join(name)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
@@ -48,7 +62,7 @@ impl Folder {
     /// The same with these variables.
     async fn node_with(&self, line: &str, environment: &[(&str, &str)]) -> Result<Said> {
         let mut command = Command::new(PROGRAM);
-        command.arg("node").args(line.split(' ')).current_dir(self.0.path());
+        command.arg("node").args(line.split(' ')).current_dir(&self.path);
         command.env("NO_COLOR", "1").env("SANGRE_LOG", "warn").envs(environment.iter().copied());
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output = timeout(PATIENCE, command.output()).await.with_context(|| format!("{line} goes on"))??;
@@ -122,8 +136,8 @@ fn values(lines: &str) -> Result<Vec<serde_json::Value>> {
 }
 
 #[tokio::test]
-async fn a_new_crate_is_built_outside_of_any_repository() -> Result<()> {
-    let folder = Folder::new()?;
+async fn a_new_crate_brings_all_it_is_built_from() -> Result<()> {
+    let folder = Folder::again("node-crates")?;
     // What they depend on is what the examples do, in the same versions, so that it is compiled once for all.
     let examples = fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples"))?;
     let (target, lock) = (examples.join("target"), examples.join("Cargo.lock"));

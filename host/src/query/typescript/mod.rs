@@ -61,7 +61,9 @@ struct Uses {
 impl Writer<'_> {
     fn query(&mut self, query: &syntax::Query, resolved: &ResolvedQuery) {
         let document = self.list(&resolved.list, resolved, &resolved.name);
-        let params: Vec<Member> = resolved.params.iter().filter_map(param_member).collect();
+        let mut params: Vec<&ResolvedParam> = resolved.params.iter().collect();
+        params.sort_by_key(|param| !matches!(param.origin, Origin::Route(_)));
+        let params: Vec<Member> = params.into_iter().filter_map(param_member).collect();
         let name = self.names.take(&resolved.name);
         let route = &query.route.text.text;
         write!(self.text, "/** {} */\nexport namespace {name} {{\n  export interface Params ", comment(route))

@@ -7,8 +7,11 @@ name just the listed ones: others are there because these need them, and may be 
 import builtins
 import gc
 import importlib
+import importlib.resources
+import io
 import os
 import sys
+import zoneinfo
 
 LISTED = frozenset(
     """
@@ -21,7 +24,7 @@ LISTED = frozenset(
 
 # Parts of packages that are not imported with them, and what the listed modules import only once they are used.
 _PARTS = """
-    collections.abc html.entities html.parser importlib.resources string.templatelib urllib.parse
+    collections.abc html.entities html.parser string.templatelib urllib.parse
     _strptime _pydatetime _pydecimal _pylong annotationlib inspect linecache tokenize
 """.split()
 
@@ -36,21 +39,16 @@ _import = builtins.__import__
 
 def preload():
     """Imports all that scripts can use."""
-    for name in sorted(LISTED) + _PARTS:
+    for name in [*sorted(LISTED), *_PARTS, *(f"encodings.{name}" for name in _ENCODINGS)]:
         importlib.import_module(name)
-    for name in _ENCODINGS:
-        "".encode(name) if name not in ("base64_codec", "hex_codec", "rot_13") else importlib.import_module(f"encodings.{name}")
     _preload_zones()
 
 
 def _preload_zones():
     """Keeps every time zone's rules, as there are no files to read them from later."""
-    import io
-    import zoneinfo
-    from importlib import resources
-
-    root = resources.files("tzdata").joinpath("zoneinfo")
-    names = resources.files("tzdata").joinpath("zones").read_text().split()
+    package = importlib.resources.files("tzdata")
+    root = package.joinpath("zoneinfo")
+    names = package.joinpath("zones").read_text().split()
     rules = {name: root.joinpath(*name.split("/")).read_bytes() for name in names}
 
     def load_tzdata(key):

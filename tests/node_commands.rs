@@ -95,15 +95,18 @@ const KINDS: [(&str, &str, &str); 3] = [
 #[tokio::test]
 async fn a_new_script_works_as_it_is() -> Result<()> {
     let folder = Folder::new()?;
-    for (kind, args, answers) in KINDS {
-        let said = folder.good(&format!("new {kind}s --lang javascript --kind {kind}")).await?;
-        let typed = format!("sangre node test {kind}s/{kind}s.js --rows {kind}s/rows.json");
-        assert!(said.contains(&typed), "{said}");
-        let said = folder.node(&format!("test {kind}s/{kind}s.js --rows {kind}s/rows.json{args}")).await?;
-        assert!(said.good && said.out == answers, "{}{}", said.out, said.err);
-        assert!(said.err.contains("3 rows, 0 errors\ncost ") && said.err.contains("\npure "), "{}", said.err);
-        let said = folder.good(&format!("inspect {kind}s/{kind}s.js")).await?;
-        assert!(said.contains(&format!("kind       {kind}: ")), "{said}");
+    for (language, ending) in [("javascript", "js"), ("python", "py")] {
+        for (kind, args, answers) in KINDS {
+            let name = format!("{kind}_{ending}");
+            let file = format!("{name}/{name}.{ending}");
+            let said = folder.good(&format!("new {name} --lang {language} --kind {kind}")).await?;
+            assert!(said.contains(&format!("sangre node test {file} --rows {name}/rows.json")), "{said}");
+            let said = folder.node(&format!("test {file} --rows {name}/rows.json{args}")).await?;
+            assert!(said.good && said.out == answers, "{}{}", said.out, said.err);
+            assert!(said.err.contains("3 rows, 0 errors\ncost ") && said.err.contains("\npure "), "{}", said.err);
+            let said = folder.good(&format!("inspect {file}")).await?;
+            assert!(said.contains(&format!("kind       {kind}: ")), "{said}");
+        }
     }
     Ok(())
 }
@@ -215,6 +218,45 @@ async fn a_package_is_bundled_and_errors_have_their_own_places() -> Result<()> {
     Ok(())
 }
 
+/// One build for all of it, since each takes ten seconds and more.
+#[tokio::test]
+async fn a_module_in_python_becomes_a_component() -> Result<()> {
+    let folder = Folder::new()?;
+    let packages = ".venv/lib/python3.11/site-packages";
+    folder.write(&format!("{packages}/pad/__init__.py"), "def pad(text):\n    return f'<{text.strip()}>'\n")?;
+    folder.write("helper.py", "from pad import pad\n\n\ndef named(row):\n    return pad(row['name'])\n")?;
+    folder.write(
+        "names.py",
+        "import tomllib\nfrom .helper import named\n\nprint('while it is built')\nSTART = tomllib.loads('at = 1')['at']\n\n\n\
+         def reduce(rows, args):\n    if len(rows) == 3:\n        return rows[3]\n    return [START, *map(named, rows)]\n",
+    )?;
+    folder.write("rows.json", r#"[[{ "name": " a " }], [], [1, 2, 3]]"#)?;
+    assert_eq!(folder.good("build names.py -o n.wasm --kind reduce").await?, "n.wasm\n");
+    let said = folder.node("test n.wasm --rows rows.json").await?;
+    assert!(!said.good, "a row fails");
+    assert_eq!(said.out, "[1,\"<a>\"]\n[1]\nnull\n");
+    assert!(said.err.contains("row 2: names.py:10: IndexError: list index out of range"), "{}", said.err);
+    assert!(said.err.contains("\npure "), "{}", said.err);
+    let said = folder.good("inspect n.wasm").await?;
+    assert!(
+        said.contains("kind       reduce: reduce(rows, args)\ninterface  sangre:node/reduce-lists@0.1.0\n"),
+        "{said}"
+    );
+    for (source, expected) in [
+        ("def keep(row, args:\n", "bad.py:1: error: '(' was never closed"),
+        ("x = 1\n", "bad.py: error: defines no node: write def keep(row, args)"),
+        (
+            "def keep(row, args): pass\ndef reduce(rows, args): pass\n",
+            "bad.py: error: defines keep and reduce: a node is one",
+        ),
+    ] {
+        folder.write("bad.py", source)?;
+        let said = folder.bad("build bad.py").await?;
+        assert!(said.contains(expected), "{said}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn impurity_is_found() -> Result<()> {
     let folder = Folder::new()?;
@@ -272,6 +314,7 @@ async fn a_missing_toolchain_is_named() -> Result<()> {
     let folder = Folder::new()?;
     folder.good("new crate --lang rust --kind map").await?;
     folder.write("node.js", "export const keep = () => true;\n")?;
+    folder.write("node.py", "def keep(row, args):\n    return True\n")?;
     folder.write("rows.json", "[1]")?;
     let cache = folder.path("cache");
     let environment = [("PATH", ""), ("SANGRE_CACHE", cache.to_str().context("text")?)];
@@ -280,6 +323,10 @@ async fn a_missing_toolchain_is_named() -> Result<()> {
         (
             "build node.js",
             "building a JavaScript node needs the program node, which was not found in PATH: install Node.js 20",
+        ),
+        (
+            "build node.py",
+            "building a Python node needs the program python3, which was not found in PATH: install Python 3.10",
         ),
         (
             "test node.js --rows rows.json",

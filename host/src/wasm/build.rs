@@ -1,11 +1,13 @@
 //! Builds nodes from source with their language's own tools.
 
 mod javascript;
+mod python;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 pub use javascript::javascript;
+pub use python::python;
 
 use super::files::cache_dir;
 use super::program::NodeKind;
@@ -25,6 +27,8 @@ pub enum Source {
     Rust(PathBuf),
     /// A module, in JavaScript or TypeScript.
     JavaScript(PathBuf),
+    /// A module.
+    Python(PathBuf),
 }
 
 /// Builds `source` and writes the component to `output`. Takes seconds, more the first time; ends early at `stop`. `kind` is for
@@ -36,6 +40,7 @@ pub fn component(source: &Source, kind: Option<NodeKind>, output: &Path, stop: &
             std::fs::copy(&made, output).map(drop).map_err(CARGO.files(output))
         }
         Source::JavaScript(entry) => javascript(entry, kind, output, &cache_dir(), stop),
+        Source::Python(entry) => python(entry, kind, output, &cache_dir(), stop),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The node host as the driver sees it: start it with the configured nodes, hear of versions, have calls answered.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -16,6 +16,7 @@ use super::files::cache_dir;
 use super::keeper::{Keeper, Shared, Versions};
 use super::log::NodeLog;
 use super::program::{NodeKind, Program};
+use super::runtime::{Language, Runtimes};
 use super::tools::Stop;
 use super::watch::{Watch, Watched};
 use super::work::{Job, Workers};
@@ -82,9 +83,14 @@ pub struct NodeSpec {
 }
 
 impl NodeSpec {
-    /// A node with the default limits: 100 ms for a batch, 64 MiB.
+    /// A node with the default limits: 100 ms for a batch, 64 MiB, or what its script's language needs.
     pub fn new(id: NodeId, name: impl Into<Arc<str>>, source: NodeSource) -> Self {
-        NodeSpec { id, name: name.into(), source, kind: None, deadline: Duration::from_millis(100), memory: 64 << 20 }
+        let language = match &source {
+            NodeSource::Script(path) => Language::of(path),
+            NodeSource::Component(_) => None,
+        };
+        let memory = language.map_or(64 << 20, Language::memory);
+        NodeSpec { id, name: name.into(), source, kind: None, deadline: Duration::from_millis(100), memory }
     }
 }
 
@@ -132,7 +138,7 @@ impl NodeHost {
         let cache = CodeCache::open(settings.cache.join("code"));
         let shared = Arc::new(Shared {
             engine: Engine::start(instances as u32, memory, cache)?,
-            javascript: Mutex::new(None),
+            runtimes: Runtimes::default(),
             versions: nodes.iter().map(|_| Versions::default()).collect(),
             looks: nodes.iter().map(|_| AtomicU64::new(0)).collect(),
             events,

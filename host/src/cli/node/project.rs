@@ -39,7 +39,7 @@ pub fn beside(source: &Source) -> PathBuf {
             let name = absolute(dir).file_name().map(|name| name.to_string_lossy().into_owned());
             dir.join(format!("{}.wasm", name.unwrap_or_else(|| "node".into())))
         }
-        Source::JavaScript(file) => file.with_extension("wasm"),
+        Source::JavaScript(file) | Source::Python(file) => file.with_extension("wasm"),
     }
 }
 
@@ -50,7 +50,7 @@ fn of_file(path: &Path) -> anyhow::Result<Source> {
     }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("js" | "mjs" | "ts" | "mts") => Ok(Source::JavaScript(path.to_owned())),
-        Some("py") => bail!("{}: components in Python cannot be built yet; use it as a script", path.display()),
+        Some("py") => Ok(Source::Python(path.to_owned())),
         Some("rs") => bail!("{}: name the folder of its Cargo.toml", path.display()),
         Some("wasm") => bail!("{} is a component already", path.display()),
         _ => bail!("{} is no source of a node: its name ends in .js, .mjs, .ts, .mts or .py", path.display()),
@@ -97,7 +97,9 @@ mod tests {
         fs::create_dir(&dir).expect("made");
         let found = || match find(&dir) {
             Ok(Source::Rust(_)) => "crate".to_owned(),
-            Ok(Source::JavaScript(file)) => file.file_name().expect("a file").to_string_lossy().into_owned(),
+            Ok(Source::JavaScript(file) | Source::Python(file)) => {
+                file.file_name().expect("a file").to_string_lossy().into_owned()
+            }
             Err(error) => error.to_string().replace(&dir.display().to_string(), "DIR"),
         };
         let write = |name: &str, text: &str| fs::write(dir.join(name), text).expect("written");

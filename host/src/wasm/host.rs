@@ -125,6 +125,9 @@ pub struct NodeHost {
 /// Calls that may be worth answering in passing.
 const CALLS_IN_PASSING: usize = 64;
 
+/// Bytes of memory the pool has for every instance; its node may be allowed less.
+const LEAST_POOLED: usize = 64 << 20;
+
 /// Events that may wait to be read.
 const EVENTS: usize = 64;
 
@@ -132,7 +135,8 @@ impl NodeHost {
     /// Starts to load and watch `nodes`; each reports at least once, in any order. Returns before anything is loaded.
     pub fn start(settings: HostSettings, nodes: Vec<NodeSpec>) -> Result<(Self, mpsc::Receiver<NodeEvent>), NodeError> {
         let (events, receiver) = mpsc::channel(EVENTS);
-        let memory = nodes.iter().map(|node| node.memory).max().unwrap_or(64 << 20);
+        // With less than some component begins with, the pool would refuse it in words that name no setting.
+        let memory = nodes.iter().map(|node| node.memory).fold(LEAST_POOLED, usize::max);
         // Each thread's running one and as many warm ones, for two versions of each node while one follows the other.
         let instances = nodes.len().saturating_mul(settings.parallel + 1).saturating_mul(4).clamp(16, 1_000);
         let cache = CodeCache::open(settings.cache.join("code"));

@@ -243,6 +243,9 @@ async fn nothing_impure_is_there() {
         ],
     )
     .await;
+    let seeded = "import random\nrandom.seed(1)\ndef transform(row, args): return random.random()";
+    let error = Bench::python(seeded).once("1").await;
+    assert!(error.as_ref().is_err_and(|message| message.contains("declare every:")), "{error:?}");
 }
 
 #[tokio::test]
@@ -308,6 +311,8 @@ async fn memory_is_limited() {
     assert_eq!((&answers[0], &answers[2]), (&Ok("1".into()), &Ok("3".into())));
     let error = &answers[1];
     assert!(error.as_ref().is_err_and(|message| message.contains("MemoryError: the node's memory")), "{error:?}");
+    let mut small = Bench::new("probe.py", source.as_bytes(), |spec| spec.memory = 8 << 20);
+    assert_eq!(small.failed().await, "cannot be started: used more than its 8 MiB of memory");
 }
 
 #[tokio::test]

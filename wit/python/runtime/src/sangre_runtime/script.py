@@ -47,6 +47,7 @@ class Script:
         except BaseException as error:
             raise Err(describe(error, file_name)) from None
         finally:
+            purity.forget_seed()
             output.end_of_call()
 
     def evaluate(self, batch):

@@ -47,21 +47,11 @@ pub fn ensure_javascript(dir: &Path, stop: &Stop) -> Result<PathBuf, ToolError> 
     let file = fs::File::create(&lock).map_err(NODE.files(&lock))?;
     file.lock().map_err(NODE.files(&lock))?;
     if !path.exists() {
-        check_node(stop)?;
+        NODE.at_least(NODE_MAJOR, stop)?;
         tracing::info!("building the JavaScript runtime, once");
         build(&dir, &path, stop)?;
     }
     Ok(path)
-}
-
-fn check_node(stop: &Stop) -> Result<(), ToolError> {
-    let found = NODE.run(Path::new("."), ["--version"], &[], stop)?;
-    let found = found.trim().trim_start_matches('v').to_owned();
-    let major = found.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major >= NODE_MAJOR) {
-        return Ok(());
-    }
-    Err(ToolError::Old { what: WHAT, program: "node", found, needed: "20", remedy: NODE.remedy })
 }
 
 fn build(dir: &Path, path: &Path, stop: &Stop) -> Result<(), ToolError> {

@@ -19,7 +19,7 @@ pub enum ToolError {
     #[error("{what}: {program} failed: {said}")]
     Failed { what: &'static str, program: &'static str, said: String },
     #[error("{what}: {program} is version {found}, but {needed} is needed: {remedy}")]
-    Old { what: &'static str, program: &'static str, found: String, needed: &'static str, remedy: &'static str },
+    Old { what: &'static str, program: &'static str, found: String, needed: String, remedy: &'static str },
     #[error("{what}: {program} made no {}", .expected.display())]
     NoResult { what: &'static str, program: &'static str, expected: PathBuf },
     #[error("{what}: stopped, for nobody waits for it any more")]
@@ -81,16 +81,15 @@ impl Tool {
         Err(ToolError::Failed { what: self.what, program: self.program, said })
     }
 
-    /// An error if the program, asked by `args` for its version, is of an older major version.
-    pub fn at_least(&self, major: u32, args: [&str; 1], needed: &'static str, stop: &Stop) -> Result<(), ToolError> {
-        let said = self.run(Path::new("."), args, &[], stop)?;
+    /// An error if the program is of an older major version than this.
+    pub fn at_least(&self, needed: u32, stop: &Stop) -> Result<(), ToolError> {
+        let said = self.run(Path::new("."), ["--version"], &[], stop)?;
         let found = said.trim().trim_start_matches('v').to_owned();
-        let have = found.split('.').next().and_then(|major| major.parse::<u32>().ok());
-        if have.is_some_and(|have| have >= major) {
+        if found.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= needed) {
             return Ok(());
         }
         let (what, program, remedy) = (self.what, self.program, self.remedy);
-        Err(ToolError::Old { what, program, found, needed, remedy })
+        Err(ToolError::Old { what, program, found, needed: needed.to_string(), remedy })
     }
 
     /// An error about a file of this build.

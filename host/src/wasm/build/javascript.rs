@@ -34,7 +34,7 @@ pub fn javascript(
     cache: &Path,
     stop: &Stop,
 ) -> Result<(), ToolError> {
-    NODE.at_least(20, ["--version"], "20", stop)?;
+    NODE.at_least(20, stop)?;
     let workshop = WORKSHOP.open(cache, &NPM, |dir| equip(&dir.join("component"), stop))?;
     let mut args: Vec<PathBuf> = vec![workshop.join("component/build.mjs"), absolute(entry), absolute(output)];
     args.extend(kind.map(|kind| kind.to_string().into()));

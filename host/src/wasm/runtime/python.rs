@@ -80,7 +80,7 @@ impl Environment {
         let found = python.run(Path::new("."), ["-c", version], &[], stop)?.trim().to_owned();
         let numbers = found.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
         if numbers.is_none_or(|numbers: (u32, u32)| numbers < OLDEST) {
-            return Err(ToolError::Old { what, program: "python3", found, needed: "3.10", remedy: REMEDY });
+            return Err(ToolError::Old { what, program: "python3", found, needed: "3.10".into(), remedy: REMEDY });
         }
         // Debian has these apart from Python itself.
         match python.run(Path::new("."), ["-c", "import ensurepip, venv"], &[], stop) {

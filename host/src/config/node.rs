@@ -29,7 +29,7 @@ pub struct NodeSettings {
 /// Where a node's code is; paths are absolute or count from the process's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeSource {
-    /// JavaScript source for the ready runtime.
+    /// Source for the ready runtime of its language: JavaScript or Python.
     Script(PathBuf),
     /// A WebAssembly component.
     Component(PathBuf),
@@ -45,7 +45,7 @@ pub(super) fn read_node(
     let fields = Fields::open(tree, path, &NODE, problems)?;
     let source = read_source(&fields, dir, problems);
     let deadline_ms = quantity(&fields, "deadline", "100ms", parse_duration_ms, problems);
-    let memory_bytes = quantity(&fields, "memory", "64MiB", parse_bytes, problems);
+    let memory_bytes = quantity(&fields, "memory", default_memory(&source), parse_bytes, problems);
     let on_error = read_on_error(&fields, problems);
     let every_ms = read_every(&fields, problems);
     Some(NodeSettings {
@@ -65,13 +65,12 @@ fn read_source(fields: &Fields<'_>, dir: &FilePath, problems: &mut Problems) -> 
             let at = fields.at("script");
             let extension = FilePath::new(script.as_str()).extension().and_then(|e| e.to_str()).unwrap_or_default();
             match extension {
-                "js" | "mjs" => return Some(NodeSource::Script(dir.join(script.as_str()))),
-                "py" => problems.push(script.place, &at, "scripts in Python are not supported yet"),
+                "js" | "mjs" | "py" => return Some(NodeSource::Script(dir.join(script.as_str()))),
                 "ts" | "mts" => problems.push(script.place, &at, "scripts in TypeScript are not supported yet"),
                 _ => problems.push(
                     script.place,
                     &at,
-                    format!("\"{}\" is not JavaScript: its name ends in .js", script.text),
+                    format!("\"{}\" is neither JavaScript nor Python: its name ends in .js or .py", script.text),
                 ),
             }
         }
@@ -90,6 +89,14 @@ fn read_source(fields: &Fields<'_>, dir: &FilePath, problems: &mut Problems) -> 
         (None, None) => {}
     }
     None
+}
+
+/// What an instance may have if nothing is said: Python begins with more than other languages end with.
+fn default_memory(source: &Option<NodeSource>) -> &'static str {
+    match source {
+        Some(NodeSource::Script(path)) if path.extension().is_some_and(|extension| extension == "py") => "256MiB",
+        _ => "64MiB",
+    }
 }
 
 fn read_on_error(fields: &Fields<'_>, problems: &mut Problems) -> Option<OnError> {

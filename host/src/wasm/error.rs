@@ -17,7 +17,7 @@ pub enum NodeError {
     Read { path: PathBuf, source: std::io::Error },
     #[error("{} has {size} bytes: a node may have {limit}", .path.display())]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
-    #[error("{} is not a script this server runs: it has to end in .js or .mjs", .0.display())]
+    #[error("{} is not a script this server runs: it has to end in .js, .mjs or .py", .0.display())]
     UnknownLanguage(PathBuf),
     #[error("{} is not UTF-8", .0.display())]
     NotText(PathBuf),

@@ -1,9 +1,9 @@
 //! The node host as the driver sees it: start it with the configured nodes, hear of versions, have calls answered.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -17,6 +17,7 @@ use super::keeper::{Keeper, Shared, Versions};
 use super::log::NodeLog;
 use super::probe::Recent;
 use super::program::{NodeKind, Program};
+use super::runtime::{Language, Runtimes};
 use super::tools::Stop;
 use super::watch::{Watch, Watched};
 use super::work::{Job, Workers};
@@ -85,15 +86,19 @@ pub struct NodeSpec {
 }
 
 impl NodeSpec {
-    /// A node with the default limits: 100 ms for a batch, 64 MiB.
+    /// A node with the default limits: 100 ms for a batch, 64 MiB, or what its script's language needs.
     pub fn new(id: NodeId, name: impl Into<Arc<str>>, source: NodeSource) -> Self {
+        let language = match &source {
+            NodeSource::Script(path) => Language::of(path),
+            NodeSource::Component(_) => None,
+        };
         NodeSpec {
             id,
             name: name.into(),
             source,
             kind: None,
             deadline: Duration::from_millis(100),
-            memory: 64 << 20,
+            memory: language.map_or(64 << 20, Language::memory),
             has_clock: false,
         }
     }
@@ -130,6 +135,9 @@ pub struct NodeHost {
 /// Calls that may be worth answering in passing.
 const CALLS_IN_PASSING: usize = 64;
 
+/// Bytes of memory the pool has for every instance; its node may be allowed less.
+const LEAST_POOLED: usize = 64 << 20;
+
 /// Events that may wait to be read.
 const EVENTS: usize = 64;
 
@@ -137,13 +145,14 @@ impl NodeHost {
     /// Starts to load and watch `nodes`; each reports at least once, in any order. Returns before anything is loaded.
     pub fn start(settings: HostSettings, nodes: Vec<NodeSpec>) -> Result<(Self, mpsc::Receiver<NodeEvent>), NodeError> {
         let (events, receiver) = mpsc::channel(EVENTS);
-        let memory = nodes.iter().map(|node| node.memory).max().unwrap_or(64 << 20);
+        // With less than some component begins with, the pool would refuse it in words that name no setting.
+        let memory = nodes.iter().map(|node| node.memory).fold(LEAST_POOLED, usize::max);
         // Each thread's running one and as many warm ones, for two versions of each node while one follows the other.
         let instances = nodes.len().saturating_mul(settings.parallel + 1).saturating_mul(4).clamp(16, 1_000);
         let cache = CodeCache::open(settings.cache.join("code"));
         let shared = Arc::new(Shared {
             engine: Engine::start(instances as u32, memory, cache)?,
-            javascript: Mutex::new(None),
+            runtimes: Runtimes::default(),
             versions: nodes.iter().map(|_| Versions::default()).collect(),
             recent: nodes.iter().map(|_| Recent::default()).collect(),
             looks: nodes.iter().map(|_| AtomicU64::new(0)).collect(),

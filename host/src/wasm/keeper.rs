@@ -19,7 +19,7 @@ use super::limits::Limits;
 use super::log::NodeLog;
 use super::probe::Recent;
 use super::program::{Parts, Program, Source};
-use super::runtime::ensure_javascript;
+use super::runtime::{Language, Runtimes};
 use super::tools::Stop;
 use crate::data::with_causes;
 use crate::dataflow::guest::NodeVersion;
@@ -37,8 +37,7 @@ const MAX_VERSIONS: usize = 8;
 pub(super) struct Shared {
     pub settings: HostSettings,
     pub engine: Engine,
-    /// The JavaScript runtime, once a node needed it.
-    pub javascript: Mutex<Option<Arc<Code>>>,
+    pub runtimes: Runtimes,
     /// By node.
     pub versions: Vec<Versions>,
     /// By node.
@@ -193,20 +192,9 @@ impl Keeper {
 
     /// The runtime that runs scripts like `path`; built and compiled if this is the first.
     fn runtime(&self, path: &Path) -> Result<Arc<Code>, NodeError> {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("js" | "mjs") => {}
-            _ => return Err(NodeError::UnknownLanguage(path.to_owned())),
-        }
-        // Others that need it wait here rather than build it again.
-        let mut javascript = self.shared.javascript.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(code) = &*javascript {
-            return Ok(code.clone());
-        }
-        let path = ensure_javascript(&self.shared.settings.cache, &self.shared.stop)?;
-        let bytes = read(&path, self.shared.settings.component_bytes)?;
-        let code = Arc::new(Code::load(&self.shared.engine, &bytes)?);
-        *javascript = Some(code.clone());
-        Ok(code)
+        let language = Language::of(path).ok_or_else(|| NodeError::UnknownLanguage(path.to_owned()))?;
+        let Shared { runtimes, engine, settings, stop, .. } = &*self.shared;
+        runtimes.get(language, engine, &settings.cache, stop)
     }
 
     /// Code and every setting an answer may depend on.

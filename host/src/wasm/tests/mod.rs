@@ -2,6 +2,7 @@
 
 mod hostile;
 mod javascript;
+mod python;
 mod reload;
 mod rust;
 
@@ -41,6 +42,10 @@ impl Bench {
 
     fn script(source: &str) -> Self {
         Bench::new("probe.js", source.as_bytes(), |_| {})
+    }
+
+    fn python(source: &str) -> Self {
+        Bench::new("probe.py", source.as_bytes(), |_| {})
     }
 
     fn write(&self, contents: &[u8]) {

@@ -78,6 +78,7 @@ pub(super) fn engine_options(settings: &Settings, strict: bool) -> driver::Optio
         deadline: Duration::from_millis(node.deadline_ms),
         memory: usize::try_from(node.memory_bytes).unwrap_or(usize::MAX),
         on_error: node.on_error,
+        every: node.every_ms.map(Duration::from_millis),
     });
     driver::Options {
         source: source_config(settings),

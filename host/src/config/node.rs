@@ -10,7 +10,7 @@ use crate::query::tree::{Name, Tree};
 
 /// Keys of a node.
 pub const NODE: Keys =
-    Keys { known: &["script", "component", "deadline", "memory", "on_error"], later: &["every", "numbers"] };
+    Keys { known: &["script", "component", "every", "deadline", "memory", "on_error"], later: &["numbers"] };
 
 /// A node of the configuration.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct NodeSettings {
     /// The most memory one instance may have.
     pub memory_bytes: u64,
     pub on_error: OnError,
+    /// How often the node is asked everything anew; `None`: it has no clock.
+    pub every_ms: Option<u64>,
 }
 
 /// Where a node's code is; paths are absolute or count from the process's folder.
@@ -45,12 +47,14 @@ pub(super) fn read_node(
     let deadline_ms = quantity(&fields, "deadline", "100ms", parse_duration_ms, problems);
     let memory_bytes = quantity(&fields, "memory", default_memory(&source), parse_bytes, problems);
     let on_error = read_on_error(&fields, problems);
+    let every_ms = read_every(&fields, problems);
     Some(NodeSettings {
         name: name.clone(),
         source: source?,
         deadline_ms: deadline_ms?,
         memory_bytes: memory_bytes?,
         on_error: on_error?,
+        every_ms: every_ms?,
     })
 }
 
@@ -114,6 +118,21 @@ fn read_on_error(fields: &Fields<'_>, problems: &mut Problems) -> Option<OnError
             None
         }
     }
+}
+
+/// The shortest `every`, in milliseconds: each time all of a node's rows are evaluated.
+const LEAST_EVERY_MS: u64 = 100;
+
+/// The inner `None`: there is none.
+fn read_every(fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<u64>> {
+    let Some(tree) = fields.get("every") else { return Some(None) };
+    let every = quantity(fields, "every", "3s", parse_duration_ms, problems)?;
+    if every < LEAST_EVERY_MS {
+        let message = format!("all rows are evaluated anew each time, so {LEAST_EVERY_MS}ms is the least");
+        problems.push(tree.place, &fields.at("every"), message);
+        return None;
+    }
+    Some(Some(every))
 }
 
 /// The duration or size at `key`, above 0.

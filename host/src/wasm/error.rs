@@ -44,6 +44,8 @@ pub enum NodeError {
     Script(String),
     #[error("is a {found}, but queries use it as a {expected}")]
     Kind { found: NodeKind, expected: NodeKind },
+    #[error("failed on {failed} of {rows} rows that the version before answered, the last: {last}")]
+    Probe { failed: usize, rows: usize, last: String },
     #[error(transparent)]
     Tool(#[from] ToolError),
     #[error("the WebAssembly engine cannot be started: {0}")]

@@ -15,6 +15,7 @@ use super::error::{Failure, NodeError};
 use super::files::cache_dir;
 use super::keeper::{Keeper, Shared, Versions};
 use super::log::NodeLog;
+use super::probe::Recent;
 use super::program::{NodeKind, Program};
 use super::runtime::{Language, Runtimes};
 use super::tools::Stop;
@@ -80,6 +81,8 @@ pub struct NodeSpec {
     pub deadline: Duration,
     /// Bytes of one instance.
     pub memory: usize,
+    /// Whether it may read a clock: that of the tick it is asked in.
+    pub has_clock: bool,
 }
 
 impl NodeSpec {
@@ -89,8 +92,15 @@ impl NodeSpec {
             NodeSource::Script(path) => Language::of(path),
             NodeSource::Component(_) => None,
         };
-        let memory = language.map_or(64 << 20, Language::memory);
-        NodeSpec { id, name: name.into(), source, kind: None, deadline: Duration::from_millis(100), memory }
+        NodeSpec {
+            id,
+            name: name.into(),
+            source,
+            kind: None,
+            deadline: Duration::from_millis(100),
+            memory: language.map_or(64 << 20, Language::memory),
+            has_clock: false,
+        }
     }
 }
 
@@ -144,6 +154,7 @@ impl NodeHost {
             engine: Engine::start(instances as u32, memory, cache)?,
             runtimes: Runtimes::default(),
             versions: nodes.iter().map(|_| Versions::default()).collect(),
+            recent: nodes.iter().map(|_| Recent::default()).collect(),
             looks: nodes.iter().map(|_| AtomicU64::new(0)).collect(),
             events,
             stopped: AtomicBool::new(false),
@@ -156,6 +167,11 @@ impl NodeHost {
         Ok((NodeHost { _watch: watch, wakers, shared, ids, workers }, receiver))
     }
 
+    /// Makes an earlier version the newest again. False if it is not there any more.
+    pub fn restore(&self, node: NodeId, version: NodeVersion) -> bool {
+        self.ids.iter().position(|id| *id == node).is_some_and(|index| self.shared.versions[index].restore(version))
+    }
+
     /// Looks at a node's file as if it had changed; what comes of it is told as an event, and then
     /// [`NodeEvent::Looked`] with the number given here. `None`: there is no such node.
     pub fn reload(&self, node: NodeId) -> Option<u64> {
@@ -166,13 +182,14 @@ impl NodeHost {
         Some(look)
     }
 
-    /// Answers every call right here, on the thread of the caller, if the node is known to answer in microseconds; if not, none,
+    /// Answers every call, all of one tick, right here, on the thread of the caller, if the node is known to answer in microseconds; if not, none,
     /// and false. A guest that does not keep to what is known of it holds up the caller for a few milliseconds, once in a while.
     pub fn answer_in_passing(&self, node: NodeId, version: NodeVersion, calls: &[Arc<GuestCall>]) -> bool {
         if calls.len() > CALLS_IN_PASSING {
             return false;
         }
-        let Some((_, program)) = self.program(node, version) else { return false };
+        let Some((index, program)) = self.program(node, version) else { return false };
+        self.shared.recent[index].note(calls);
         Questions::new(calls.to_vec()).ask_in_passing(&program)
     }
 
@@ -186,7 +203,7 @@ impl NodeHost {
         Some((index, self.shared.versions[index].get(version)?))
     }
 
-    /// Has every call answered ([`GuestCall::answer`]) by `version` of `node`, which may be an older one. The future is
+    /// Has every call, all of one tick, answered ([`GuestCall::answer`]) by `version` of `node`, which may be an older one. The future is
     /// done when all are; dropping it stops nothing.
     pub fn evaluate(
         &self,
@@ -197,6 +214,7 @@ impl NodeHost {
         let finished = match self.program(node, version) {
             _ if calls.is_empty() => None,
             Some((index, program)) => {
+                self.shared.recent[index].note(&calls);
                 let (job, finished) = Job::new(program, calls);
                 self.workers.push(index, job);
                 Some(finished)
@@ -251,6 +269,10 @@ impl Question for Arc<GuestCall> {
 
     fn write_input(&self, out: &mut String) {
         self.input.write_json(out);
+    }
+
+    fn tick(&self) -> u64 {
+        self.tick
     }
 
     fn has_same_args(&self, other: &Self) -> bool {

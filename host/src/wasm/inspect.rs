@@ -41,8 +41,10 @@ pub enum Gives {
     Everything,
     /// It is there and empty: no files, no environment, no arguments.
     Nothing,
-    /// Each of its functions is an error that says so.
-    Refusals,
+    /// The time and the seed of a tick, for a node with `every:`; for others each of its functions is an error that says so.
+    Ticks,
+    /// Its functions are errors of the row.
+    Errors,
     /// This server does not have it.
     Missing,
 }
@@ -76,8 +78,8 @@ fn imports(component: &Component) -> Vec<Import> {
 
 fn gives(name: &str) -> Gives {
     match name {
-        // Who ends the program fails on the row.
-        _ if wasi::refuses(name) || name.starts_with("wasi:cli/exit@") => Gives::Refusals,
+        _ if wasi::is_of_ticks(name) => Gives::Ticks,
+        _ if name.starts_with("wasi:cli/exit@") => Gives::Errors,
         // A type of the interface, or the log.
         _ if name.starts_with("sangre:node/log@") || name.starts_with("sangre:node/types@") => Gives::Everything,
         _ if ["wasi:cli/stdout@", "wasi:cli/stderr@", "wasi:io/"].iter().any(|have| name.starts_with(have)) => {
@@ -99,8 +101,8 @@ mod tests {
             ("wasi:cli/stderr@0.2.6", Gives::Everything),
             ("wasi:cli/stdin@0.2.6", Gives::Nothing),
             ("wasi:filesystem/preopens@0.2.6", Gives::Nothing),
-            ("wasi:clocks/wall-clock@0.2.6", Gives::Refusals),
-            ("wasi:random/random@0.2.6", Gives::Refusals),
+            ("wasi:clocks/wall-clock@0.2.6", Gives::Ticks),
+            ("wasi:random/random@0.2.6", Gives::Ticks),
             ("acme:billing/api@1.0.0", Gives::Missing),
         ] {
             assert_eq!(gives(name), expected, "{name}");

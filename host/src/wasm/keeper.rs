@@ -17,6 +17,7 @@ use super::error::NodeError;
 use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
 use super::limits::Limits;
 use super::log::NodeLog;
+use super::probe::Recent;
 use super::program::{Parts, Program, Source};
 use super::runtime::{Language, Runtimes};
 use super::tools::Stop;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub runtimes: Runtimes,
     /// By node.
     pub versions: Vec<Versions>,
+    /// By node.
+    pub recent: Vec<Recent>,
     /// By node, how often somebody has asked for a look at the file.
     pub looks: Vec<AtomicU64>,
     pub events: mpsc::Sender<NodeEvent>,
@@ -55,6 +58,14 @@ impl Versions {
     /// The program of this version, if it is still there.
     pub fn get(&self, version: NodeVersion) -> Option<Arc<Program>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|have| have.version() == version).cloned()
+    }
+
+    /// Makes this version the newest, if it is still there.
+    pub fn restore(&self, version: NodeVersion) -> bool {
+        let Some(program) = self.get(version) else { return false };
+        program.reinstate();
+        self.put(program);
+        true
     }
 
     /// Makes `program` the newest. One of the same version, as after an edit was undone, is replaced.
@@ -162,7 +173,7 @@ impl Keeper {
         if source.is_none() && code.is_runtime() {
             return Err(NodeError::NoNode);
         }
-        Program::start(Parts {
+        let program = Program::start(Parts {
             version: self.version(&code, bytes),
             code,
             source,
@@ -172,8 +183,11 @@ impl Keeper {
                 memory: self.spec.memory,
                 output: self.shared.settings.output_bytes,
             },
+            has_clock: self.spec.has_clock,
             log: self.log.clone(),
-        })
+        })?;
+        self.shared.recent[self.index].probe(&program)?;
+        Ok(program)
     }
 
     /// The runtime that runs scripts like `path`; built and compiled if this is the first.
@@ -188,7 +202,7 @@ impl Keeper {
         let mut hasher = blake3::Hasher::new();
         hasher.update(code.hash.as_bytes()).update(blake3::hash(bytes).as_bytes());
         hasher.update(&self.spec.deadline.as_nanos().to_le_bytes()).update(&self.spec.memory.to_le_bytes());
-        hasher.update(&self.shared.settings.output_bytes.to_le_bytes());
+        hasher.update(&self.shared.settings.output_bytes.to_le_bytes()).update(&[self.spec.has_clock.into()]);
         let hash = hasher.finalize();
         let (head, _) = hash.as_bytes().split_first_chunk::<8>().expect("a hash has 32 bytes");
         NodeVersion(u64::from_le_bytes(*head))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::bindings::{Answers, Script};
 use super::component::{Code, Export};
 use super::error::{Fault, NodeError};
-use super::instance::Guest;
+use super::instance::{Batch, Guest};
 use super::limits::Limits;
 use super::log::NodeLog;
 use super::usage::{Usage, Used};
@@ -63,6 +63,8 @@ pub(super) struct Parts {
     /// What queries use the node as, where that is known.
     pub expected: Option<NodeKind>,
     pub limits: Limits,
+    /// Whether it may read a clock.
+    pub has_clock: bool,
     pub log: NodeLog,
 }
 
@@ -112,12 +114,17 @@ impl Program {
         self.parts.version
     }
 
+    /// What its clocks show, if it has any, when everything is asked anew for the `tick`th time.
+    pub fn clock(&self, tick: u64) -> Option<u64> {
+        self.parts.has_clock.then_some(tick)
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.parts.limits
     }
 
     /// Asks a batch of an instance: a warm one if there is any.
-    pub fn evaluate(&self, batch: &str) -> Result<Answers, Fault> {
+    pub fn evaluate(&self, batch: Batch<'_>) -> Result<Answers, Fault> {
         let mut guest = match self.warm() {
             Some(guest) => guest,
             None => started(&self.parts).map_err(|error| Fault::Start(error.to_string()))?.0,
@@ -127,7 +134,7 @@ impl Program {
         self.usage.count(computed, guest.memory());
         // After a fault the guest is in no state to be asked again, and is dropped.
         let answers = outcome?;
-        self.cost.learn(batch.len(), computed);
+        self.cost.learn(batch.text.len(), computed);
         self.trust.answered(computed < IN_PASSING);
         self.keep(guest);
         Ok(answers)
@@ -135,8 +142,8 @@ impl Program {
 
     /// Asks a batch if the answer is certain to be there in a moment: for who has no time to wait. Every reason to doubt it,
     /// a fault too, gives `None`, and the batch is to be asked as usual.
-    pub fn evaluate_in_passing(&self, batch: &str) -> Option<Answers> {
-        if !self.trust.is_earned() || batch.len() > self.cost.bytes_in(IN_PASSING) {
+    pub fn evaluate_in_passing(&self, batch: Batch<'_>) -> Option<Answers> {
+        if !self.trust.is_earned() || batch.text.len() > self.cost.bytes_in(IN_PASSING) {
             return None;
         }
         let mut guest = self.warm()?;
@@ -145,7 +152,7 @@ impl Program {
         self.usage.count(computed, guest.memory());
         match outcome {
             Ok(answers) => {
-                self.cost.learn(batch.len(), computed);
+                self.cost.learn(batch.text.len(), computed);
                 if computed >= PATIENCE {
                     self.trust.abused();
                 }
@@ -178,6 +185,11 @@ impl Program {
     /// How many bytes a batch should have, to take a quarter of the deadline and, read by the guest, fit its memory.
     pub fn batch_bytes(&self) -> usize {
         self.cost.bytes_in(self.parts.limits.deadline / 4).min(self.parts.limits.memory / 64)
+    }
+
+    /// Takes its place again.
+    pub fn reinstate(&self) {
+        self.superseded.store(false, Ordering::Relaxed);
     }
 
     /// Lets go of what is kept warm. The program still answers.

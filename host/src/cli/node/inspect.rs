@@ -66,7 +66,8 @@ fn remark(import: &Import) -> &'static str {
     match import.gives {
         Gives::Everything => "",
         Gives::Nothing => "  (empty)",
-        Gives::Refusals => "  (refused when it is called)",
+        Gives::Ticks => "  (an error without `every:`)",
+        Gives::Errors => "  (an error when it is called)",
         Gives::Missing => "  (not there)",
     }
 }
@@ -84,7 +85,7 @@ mod tests {
             interface: "sangre:node/reduce-lists@0.1.0".into(),
             imports: vec![
                 import("sangre:node/log@0.1.0", Gives::Everything),
-                import("wasi:clocks/wall-clock@0.2.6", Gives::Refusals),
+                import("wasi:clocks/wall-clock@0.2.6", Gives::Ticks),
             ],
             misfit: None,
         };
@@ -93,7 +94,7 @@ size       118 KiB
 kind       reduce: reduce(rows, args)
 interface  sangre:node/reduce-lists@0.1.0
 imports    sangre:node/log@0.1.0
-           wasi:clocks/wall-clock@0.2.6  (refused when it is called)
+           wasi:clocks/wall-clock@0.2.6  (an error without `every:`)
 runs       yes
 ";
         assert_eq!(component(Path::new("a.wasm"), &found), expect);

@@ -11,6 +11,7 @@ use super::error::{Fault, NodeError};
 use super::instance::{Batch, Guest};
 use super::limits::Limits;
 use super::log::NodeLog;
+use super::usage::Usage;
 use crate::dataflow::guest::NodeVersion;
 
 /// What a node does.
@@ -64,6 +65,7 @@ pub(super) struct Parts {
     pub limits: Limits,
     /// Whether it may read a clock.
     pub has_clock: bool,
+    pub usage: Arc<Usage>,
     pub log: NodeLog,
 }
 
@@ -130,6 +132,7 @@ impl Program {
         let answers = guest.evaluate(batch, None)?;
         let computed = guest.computed();
         self.cost.learn(batch.text.len(), computed);
+        self.parts.usage.count(computed, guest.memory());
         self.trust.answered(computed < IN_PASSING);
         self.keep(guest);
         Ok(answers)
@@ -146,6 +149,7 @@ impl Program {
             Ok(answers) => {
                 let computed = guest.computed();
                 self.cost.learn(batch.text.len(), computed);
+                self.parts.usage.count(computed, guest.memory());
                 if computed >= PATIENCE {
                     self.trust.abused();
                 }

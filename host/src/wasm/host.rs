@@ -19,6 +19,7 @@ use super::probe::Recent;
 use super::program::{NodeKind, Program};
 use super::runtime::{Language, Runtimes};
 use super::tools::Stop;
+use super::usage::Usage;
 use super::watch::{Watch, Watched};
 use super::work::{Job, Workers};
 use crate::data::Value;
@@ -83,6 +84,8 @@ pub struct NodeSpec {
     pub memory: usize,
     /// Whether it may read a clock: that of the tick it is asked in.
     pub has_clock: bool,
+    /// Counts what it costs.
+    pub usage: Arc<Usage>,
 }
 
 impl NodeSpec {
@@ -100,6 +103,7 @@ impl NodeSpec {
             deadline: Duration::from_millis(100),
             memory: language.map_or(64 << 20, Language::memory),
             has_clock: false,
+            usage: Arc::default(),
         }
     }
 }

@@ -44,4 +44,4 @@ pub use inspect::{Gives, Import, Inspected, inspect};
 pub use program::NodeKind;
 pub use tools::{Stop, ToolError};
 pub use trial::{Answer, Trial, TrialError};
-pub use usage::Used;
+pub use usage::{Usage, Used};

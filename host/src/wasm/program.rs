@@ -11,7 +11,7 @@ use super::error::{Fault, NodeError};
 use super::instance::{Batch, Guest};
 use super::limits::Limits;
 use super::log::NodeLog;
-use super::usage::{Usage, Used};
+use super::usage::Usage;
 use crate::dataflow::guest::NodeVersion;
 
 /// What a node does.
@@ -65,6 +65,7 @@ pub(super) struct Parts {
     pub limits: Limits,
     /// Whether it may read a clock.
     pub has_clock: bool,
+    pub usage: Arc<Usage>,
     pub log: NodeLog,
 }
 
@@ -78,7 +79,6 @@ pub(super) struct Program {
     superseded: AtomicBool,
     cost: Cost,
     trust: Trust,
-    usage: Usage,
 }
 
 /// What a batch may cost, as far as is known, to be asked in passing.
@@ -102,7 +102,6 @@ impl Program {
             superseded: AtomicBool::new(false),
             cost: Cost::default(),
             trust: Trust::default(),
-            usage: Usage::default(),
         })
     }
 
@@ -131,7 +130,7 @@ impl Program {
         };
         let outcome = guest.evaluate(batch, None);
         let computed = guest.computed();
-        self.usage.count(computed, guest.memory());
+        self.parts.usage.count(computed, guest.memory());
         // After a fault the guest is in no state to be asked again, and is dropped.
         let answers = outcome?;
         self.cost.learn(batch.text.len(), computed);
@@ -149,7 +148,7 @@ impl Program {
         let mut guest = self.warm()?;
         let outcome = guest.evaluate(batch, Some(PATIENCE));
         let computed = guest.computed();
-        self.usage.count(computed, guest.memory());
+        self.parts.usage.count(computed, guest.memory());
         match outcome {
             Ok(answers) => {
                 self.cost.learn(batch.text.len(), computed);
@@ -164,11 +163,6 @@ impl Program {
                 None
             }
         }
-    }
-
-    /// What its batches took so far.
-    pub fn used(&self) -> Used {
-        self.usage.so_far()
     }
 
     /// A started guest that waits for work.

@@ -1,39 +1,39 @@
-//! What a program's batches took, counted as they end, for whoever wants to show it.
+//! What a node has cost so far, for whoever operates the server. Counted as it happens, by whoever does it, and read at any time.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Counts of one program, from its start. Counters of their own: read together they may be of slightly different moments.
+/// Counts of one node, over all its versions since the server started.
 #[derive(Debug, Default)]
-pub(super) struct Usage {
-    calls: AtomicU64,
+pub struct Usage {
+    batches: AtomicU64,
     computed_ns: AtomicU64,
-    memory: AtomicUsize,
+    memory: AtomicU64,
 }
 
-/// What [`Usage`] has counted.
+/// See [`Usage`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
-    /// Batches that were asked.
-    pub calls: u64,
-    /// What guests computed for them.
+    /// Calls of a guest, each with some rows.
+    pub batches: u64,
+    /// What guests computed in them.
     pub computed: Duration,
-    /// The most bytes of memory an instance had.
-    pub memory: usize,
+    /// Bytes of memory that the instance asked last had.
+    pub memory: u64,
 }
 
 impl Usage {
-    /// Counts a call, whatever came of it.
-    pub fn count(&self, computed: Duration, memory: usize) {
-        self.calls.fetch_add(1, Ordering::Relaxed);
+    /// A guest was asked.
+    pub(super) fn count(&self, computed: Duration, memory: usize) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
         self.computed_ns.fetch_add(computed.as_nanos() as u64, Ordering::Relaxed);
-        self.memory.fetch_max(memory, Ordering::Relaxed);
+        self.memory.store(memory as u64, Ordering::Relaxed);
     }
 
-    /// What was counted so far.
-    pub fn so_far(&self) -> Used {
+    /// The counts now.
+    pub fn now(&self) -> Used {
         Used {
-            calls: self.calls.load(Ordering::Relaxed),
+            batches: self.batches.load(Ordering::Relaxed),
             computed: Duration::from_nanos(self.computed_ns.load(Ordering::Relaxed)),
             memory: self.memory.load(Ordering::Relaxed),
         }

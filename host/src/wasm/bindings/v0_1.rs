@@ -10,6 +10,7 @@ use crate::wasm::instance::GuestState;
 use crate::wasm::log;
 use crate::wasm::program::NodeKind;
 
+const CLOCK: &str = "sangre:node/clock@0.1.0";
 const LOG: &str = "sangre:node/log@0.1.0";
 
 #[derive(ComponentType, Lift, Lower, Clone, Copy)]
@@ -103,6 +104,8 @@ impl Exports {
 }
 
 pub(super) fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    let mut clock = linker.instance(CLOCK)?;
+    clock.func_wrap("now", |store: StoreContextMut<'_, GuestState>, ()| Ok((store.data().tick(),)))?;
     let mut log = linker.instance(LOG)?;
     log.func_wrap("write", |store: StoreContextMut<'_, GuestState>, (level, message): (Level, String)| {
         store.data().log(level.into(), &message);

@@ -79,6 +79,14 @@ impl Bench {
         calls.iter().map(|call| answer_of(call)).collect()
     }
 
+    /// What the version answers to one row in this tick.
+    async fn ask_at(&self, version: NodeVersion, tick: u64, row: &str) -> Result<String, String> {
+        let parse = |text: &str| Value::parse_json(text).expect("JSON");
+        let call = Arc::new(GuestCall::new(NODE, version, tick, parse("{}"), parse(row)));
+        self.host.evaluate(NODE, version, vec![call.clone()]).await;
+        answer_of(&call)
+    }
+
     /// Loads, asks one row and gives its answer.
     async fn once(&mut self, row: &str) -> Result<String, String> {
         let version = self.loaded().await;

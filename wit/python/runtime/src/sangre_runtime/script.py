@@ -76,6 +76,7 @@ class _Node:
         for group in read(batch):
             args = _Args(group["args"])
             for row in group["rows"]:
+                purity.ask(row, group["args"])
                 try:
                     texts.append(ask(row, args.copy()))
                 except BaseException as error:

@@ -222,7 +222,9 @@ impl Nodes {
         let Some(host) = &self.host else { return (Vec::new(), Vec::new()) };
         let mut answered = Vec::new();
         if in_passing && batches.len() <= BATCHES_IN_PASSING {
-            for (_, calls) in batches.extract_if(.., |((node, version), calls)| host.answer_in_passing(*node, *version, calls)) {
+            for (_, calls) in
+                batches.extract_if(.., |((node, version), calls)| host.answer_in_passing(*node, *version, calls))
+            {
                 answered.extend(calls);
             }
         }

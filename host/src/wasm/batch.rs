@@ -117,7 +117,9 @@ impl<Q: Question> Questions<Q> {
     pub fn ask_in_passing(&self, program: &Program) -> bool {
         let (range, text) = self.batch(0, MOST_IN_PASSING);
         range.len() == self.len()
-            && program.evaluate_in_passing(&text).is_some_and(|answers| self.take(program.kind(), &range, &answers).is_ok())
+            && program
+                .evaluate_in_passing(&text)
+                .is_some_and(|answers| self.take(program.kind(), &range, &answers).is_ok())
     }
 
     fn search(&self, program: &Program, range: Range<usize>, text: &str, until: Instant) -> Result<(), Failure> {

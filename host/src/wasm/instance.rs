@@ -112,7 +112,8 @@ impl Guest {
             Ok(kind) => kind.map_err(NodeError::Script),
             Err(error) => {
                 let fault = fault_of(&mut self.store, &error);
-                Err(NodeError::Script(format!("{}: {fault}", script.file_name)))
+                let name = script.files.first().map_or("the script", |file| &file.name);
+                Err(NodeError::Script(format!("{name}: {fault}")))
             }
         }
     }

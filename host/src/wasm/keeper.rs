@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::bindings::SourceFile;
 use super::component::{Code, read};
 use super::engine::Engine;
 use super::error::NodeError;
 use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
 use super::limits::Limits;
 use super::log::NodeLog;
-use super::program::{Parts, Program, Source};
+use super::program::{Parts, Program};
 use super::runtime::ensure_javascript;
 use super::tools::Stop;
 use crate::data::with_causes;
@@ -207,8 +208,8 @@ impl Keeper {
     }
 }
 
-fn script(path: &Path, bytes: &[u8]) -> Result<Source, NodeError> {
+fn script(path: &Path, bytes: &[u8]) -> Result<Vec<SourceFile>, NodeError> {
     let text = std::str::from_utf8(bytes).map_err(|_| NodeError::NotText(path.to_owned()))?;
-    let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(Source { text: text.trim_start_matches('\u{feff}').to_owned(), file_name })
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    Ok(vec![SourceFile { name, text: text.trim_start_matches('\u{feff}').to_owned() }])
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::bindings::{Answers, Script};
+use super::bindings::{Answers, Script, SourceFile};
 use super::component::{Code, Export};
 use super::error::{Fault, NodeError};
 use super::instance::Guest;
@@ -45,20 +45,12 @@ impl fmt::Display for NodeKind {
     }
 }
 
-/// The source a script runtime is given.
-#[derive(Debug)]
-pub(super) struct Source {
-    pub text: String,
-    /// For messages.
-    pub file_name: String,
-}
-
 /// What a program is made of.
 pub(super) struct Parts {
     pub version: NodeVersion,
     pub code: Arc<Code>,
     /// For a script runtime.
-    pub source: Option<Source>,
+    pub source: Option<Vec<SourceFile>>,
     /// What queries use the node as, where that is known.
     pub expected: Option<NodeKind>,
     pub limits: Limits,
@@ -182,7 +174,7 @@ fn started(parts: &Parts) -> Result<(Guest, NodeKind), NodeError> {
     match (&parts.source, parts.code.export) {
         (None, Export::Node(kind)) => Ok((guest, kind)),
         (Some(source), Export::Script) => {
-            let script = Script { source: &source.text, file_name: &source.file_name, expected: parts.expected };
+            let script = Script { files: source, expected: parts.expected };
             let kind = guest.load(&script)?;
             Ok((guest, kind))
         }

@@ -63,12 +63,19 @@ impl Interface {
     }
 }
 
+/// A file of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SourceFile {
+    /// Its path from the folder of the node's own file, with `/`.
+    pub name: String,
+    pub text: String,
+}
+
 /// The source of a script node.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Script<'a> {
-    pub source: &'a str,
-    /// For messages.
-    pub file_name: &'a str,
+    /// The node's own file first, then those it imports.
+    pub files: &'a [SourceFile],
     /// What queries use the node as, where that is known.
     pub expected: Option<NodeKind>,
 }

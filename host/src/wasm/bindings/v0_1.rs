@@ -53,6 +53,13 @@ struct BatchAnswers {
     failures: Vec<Failure>,
 }
 
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct File<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
 /// Where a component's functions are.
 #[derive(Clone)]
 pub(in crate::wasm) struct Exports {
@@ -82,10 +89,11 @@ impl Exports {
         script: &Script<'_>,
     ) -> wasmtime::Result<Result<NodeKind, String>> {
         let index = self.load.as_ref().ok_or_else(|| wasmtime::format_err!("not a script runtime"))?;
-        type Params<'a> = (&'a str, &'a str, Option<Kind>);
+        type Params<'a> = (Vec<File<'a>>, Option<Kind>);
         let load: TypedFunc<Params<'_>, (Result<Kind, String>,)> = instance.get_typed_func(&mut *store, index)?;
         let expected = script.expected.map(Kind::from);
-        let (kind,) = load.call_async(store, (script.source, script.file_name, expected)).await?;
+        let files = script.files.iter().map(|file| File { name: &file.name, text: &file.text }).collect();
+        let (kind,) = load.call_async(store, (files, expected)).await?;
         Ok(kind.map(NodeKind::from))
     }
 

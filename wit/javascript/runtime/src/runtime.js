@@ -15,7 +15,8 @@ const { parse, stringify } = JSON;
 
 let node; // { name, kind, call }
 
-function load(source, fileName, expected) {
+function load(files, expected) {
+  const [{ name: fileName, text: source }] = files;
   try {
     const exports = evaluateModule(source, fileName);
     node = choose(exports, fileName, expected);

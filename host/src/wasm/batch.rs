@@ -2,17 +2,16 @@
 //!
 //! Questions with equal args go together, since args stand once for a whole group of rows; so the order in a batch is not
 //! that of the questions. A batch that fails as a whole is halved until the bad row is found, and only that row is in
-//! error. That costs a few calls for one bad row and a lot for a thousand, so a clock limits it.
+//! error. That costs a few calls for one bad row and a lot for a thousand, so its time is limited.
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::time::Instant;
 
 use serde_json::value::RawValue;
 
 use super::bindings::Answers;
 use super::error::{Failure, Fault};
-use super::limits::MAX_DEPTH;
+use super::limits::{MAX_DEPTH, Stopwatch};
 use super::program::{NodeKind, Program};
 
 /// Rows of one batch at most.
@@ -21,7 +20,8 @@ const MAX_ROWS: usize = 10_000;
 /// Bytes of a batch that may be worth asking in passing.
 const MOST_IN_PASSING: usize = 64 << 10;
 
-/// How many deadlines the search for bad rows in one batch may take.
+/// How many deadlines the search for bad rows in one batch may take; as for a batch, in time that is computed, since on a busy machine
+/// the clock on the wall would give up rows that nothing is wrong with.
 const SEARCH_DEADLINES: u32 = 10;
 
 /// One question, as text, and who wants the answer.
@@ -108,8 +108,7 @@ impl<Q: Question> Questions<Q> {
     /// Asks the questions in `range`, whose text is `text`, and answers each. The error says why so many failed that
     /// the rest is not worth asking.
     pub fn ask(&self, program: &Program, range: Range<usize>, text: &str) -> Result<(), Failure> {
-        let until = Instant::now() + program.limits().deadline * SEARCH_DEADLINES;
-        self.search(program, range, text, until)
+        self.search(program, range, text, Stopwatch::start())
     }
 
     /// Answers each question if that is a matter of microseconds ([`Program::evaluate_in_passing`]); false if it may not be,
@@ -122,7 +121,7 @@ impl<Q: Question> Questions<Q> {
                 .is_some_and(|answers| self.take(program.kind(), &range, &answers).is_ok())
     }
 
-    fn search(&self, program: &Program, range: Range<usize>, text: &str, until: Instant) -> Result<(), Failure> {
+    fn search(&self, program: &Program, range: Range<usize>, text: &str, since: Stopwatch) -> Result<(), Failure> {
         let fault = match program.evaluate(text).and_then(|answers| self.take(program.kind(), &range, &answers)) {
             Ok(()) => return Ok(()),
             Err(fault) => fault,
@@ -131,7 +130,7 @@ impl<Q: Question> Questions<Q> {
             self.fail(range, &Failure::from(&fault));
             return Ok(());
         }
-        if Instant::now() >= until {
+        if since.left(program.limits().deadline * SEARCH_DEADLINES).is_none() {
             let failure = Failure::passing(format!("not evaluated, since too many other rows failed: {fault}"));
             self.fail(range, &failure);
             return Err(failure);
@@ -140,7 +139,7 @@ impl<Q: Question> Questions<Q> {
         let [first, second] = [range.start..middle, middle..range.end].map(|half| {
             let mut text = String::new();
             self.write(half.clone(), usize::MAX, &mut text);
-            self.search(program, half, &text, until)
+            self.search(program, half, &text, since)
         });
         first.and(second)
     }

@@ -27,7 +27,7 @@ pub struct NodeSettings {
 /// Where a node's code is; paths are absolute or count from the process's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeSource {
-    /// JavaScript source for the ready runtime.
+    /// JavaScript or TypeScript source for the ready runtime.
     Script(PathBuf),
     /// A WebAssembly component.
     Component(PathBuf),
@@ -61,13 +61,15 @@ fn read_source(fields: &Fields<'_>, dir: &FilePath, problems: &mut Problems) -> 
             let at = fields.at("script");
             let extension = FilePath::new(script.as_str()).extension().and_then(|e| e.to_str()).unwrap_or_default();
             match extension {
-                "js" | "mjs" => return Some(NodeSource::Script(dir.join(script.as_str()))),
+                "js" | "mjs" | "ts" | "mts" => return Some(NodeSource::Script(dir.join(script.as_str()))),
                 "py" => problems.push(script.place, &at, "scripts in Python are not supported yet"),
-                "ts" | "mts" => problems.push(script.place, &at, "scripts in TypeScript are not supported yet"),
                 _ => problems.push(
                     script.place,
                     &at,
-                    format!("\"{}\" is not JavaScript: its name ends in .js", script.text),
+                    format!(
+                        "\"{}\" is not JavaScript or TypeScript: its name ends in .js, .mjs, .ts or .mts",
+                        script.text
+                    ),
                 ),
             }
         }

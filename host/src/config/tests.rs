@@ -64,7 +64,6 @@ fn what_comes_later_is_refused_by_name() {
         ("auth: { forward: { url: x } }", "`auth: forward` is not supported yet"),
         ("nodes: { a: { script: a.js, every: 3s } }", "`every` is not supported yet"),
         ("nodes: { a: { script: a.js, numbers: string } }", "`numbers` is not supported yet"),
-        ("nodes: { a: { script: a.ts } }", "TypeScript are not supported yet"),
         ("queries: { q: { route: /q, from: t, exists: { from: u } } }", "`exists` is not supported yet"),
         ("queries: { q: { route: /q, from: t, where: { exists: { from: u } } } }", "`exists` is not supported yet"),
         ("queries: { q: { route: /q, from: t, aggregate: {} } }", "`aggregate` is not supported yet"),

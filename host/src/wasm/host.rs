@@ -16,8 +16,9 @@ use super::files::cache_dir;
 use super::keeper::{Keeper, Shared, Versions};
 use super::log::NodeLog;
 use super::program::{NodeKind, Program};
+use super::sources::{READER, Sources};
 use super::tools::Stop;
-use super::watch::{Watch, Watched};
+use super::watch::Watch;
 use super::work::{Job, Workers};
 use crate::data::Value;
 use crate::dataflow::guest::{GuestCall, GuestError, NodeVersion};
@@ -108,7 +109,7 @@ pub enum NodeEvent {
 /// Runs the nodes. Ends with this value: batches that run are finished first.
 pub struct NodeHost {
     /// Dropped first, so that nobody is told of changes any more.
-    _watch: Watch,
+    _watch: Arc<Watch>,
     /// One for each node, to make its keeper look at the file.
     wakers: Vec<SyncSender<()>>,
     shared: Arc<Shared>,
@@ -126,9 +127,10 @@ impl NodeHost {
     /// Starts to load and watch `nodes`; each reports at least once, in any order. Returns before anything is loaded.
     pub fn start(settings: HostSettings, nodes: Vec<NodeSpec>) -> Result<(Self, mpsc::Receiver<NodeEvent>), NodeError> {
         let (events, receiver) = mpsc::channel(EVENTS);
-        let memory = nodes.iter().map(|node| node.memory).max().unwrap_or(64 << 20);
-        // Each thread's running one and as many warm ones, for two versions of each node while one follows the other.
-        let instances = nodes.len().saturating_mul(settings.parallel + 1).saturating_mul(4).clamp(16, 1_000);
+        let memory = nodes.iter().map(|node| node.memory).max().unwrap_or(0).max(READER.memory);
+        // Each thread's running one and as many warm ones, for two versions of each node while one follows the other; and one
+        // that reads its script.
+        let instances = nodes.len().saturating_mul((settings.parallel + 1) * 4 + 1).clamp(16, 1_000);
         let cache = CodeCache::open(settings.cache.join("code"));
         let shared = Arc::new(Shared {
             engine: Engine::start(instances as u32, memory, cache)?,
@@ -210,19 +212,15 @@ impl Drop for NodeHost {
 }
 
 /// Starts a keeper for each node, and the watch that wakes them. The watch is there first, so no edit is missed.
-fn keep(shared: &Arc<Shared>, nodes: Vec<NodeSpec>) -> Result<(Watch, Vec<SyncSender<()>>), NodeError> {
-    let mut watched = Vec::new();
-    let mut wakers = Vec::new();
-    let mut keepers = Vec::new();
-    for (index, spec) in nodes.into_iter().enumerate() {
-        let (sender, changed) = std::sync::mpsc::sync_channel(1);
-        wakers.push(sender.clone());
-        watched.push(Watched { path: spec.source.path().to_owned(), changed: sender });
+fn keep(shared: &Arc<Shared>, nodes: Vec<NodeSpec>) -> Result<(Arc<Watch>, Vec<SyncSender<()>>), NodeError> {
+    let (wakers, changes): (Vec<_>, Vec<_>) = nodes.iter().map(|_| std::sync::mpsc::sync_channel(1)).unzip();
+    let watch = Arc::new(Watch::start(wakers.clone()));
+    for (index, (spec, changed)) in nodes.into_iter().zip(changes).enumerate() {
+        let path = spec.source.path();
+        watch.follow(index, path);
+        let sources = Sources::new(path, Arc::downgrade(&watch), index);
         let log = NodeLog::new(spec.name.clone());
-        keepers.push(Keeper { spec, index, shared: shared.clone(), changed, log, seen: None, looked: 0 });
-    }
-    let watch = Watch::start(watched);
-    for keeper in keepers {
+        let keeper = Keeper { spec, index, shared: shared.clone(), changed, log, sources, seen: None, looked: 0 };
         let named = std::thread::Builder::new().name("node-keeper".into()).stack_size(STACK_SIZE);
         named.spawn(move || keeper.run()).map_err(|error| NodeError::Engine(error.to_string()))?;
     }

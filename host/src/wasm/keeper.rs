@@ -20,6 +20,7 @@ use super::limits::Limits;
 use super::log::NodeLog;
 use super::program::{Parts, Program};
 use super::runtime::ensure_javascript;
+use super::sources::{Language, Sources};
 use super::tools::Stop;
 use crate::data::with_causes;
 use crate::dataflow::guest::NodeVersion;
@@ -37,8 +38,8 @@ const MAX_VERSIONS: usize = 8;
 pub(super) struct Shared {
     pub settings: HostSettings,
     pub engine: Engine,
-    /// The JavaScript runtime, once a node needed it.
-    pub javascript: Mutex<Option<Arc<Code>>>,
+    /// What JavaScript needs, once a node needed it.
+    pub javascript: Mutex<Option<Language>>,
     /// By node.
     pub versions: Vec<Versions>,
     /// By node, how often somebody has asked for a look at the file.
@@ -71,6 +72,13 @@ impl Versions {
     }
 }
 
+/// What a node's file holds.
+enum Content {
+    Component(Arc<[u8]>),
+    /// With the files for the runtime, or why they cannot be read.
+    Script(Language, Result<Vec<SourceFile>, NodeError>),
+}
+
 /// The keeper of one node.
 pub(super) struct Keeper {
     pub spec: NodeSpec,
@@ -78,6 +86,8 @@ pub(super) struct Keeper {
     pub shared: Arc<Shared>,
     pub changed: Receiver<()>,
     pub log: NodeLog,
+    /// The script's files, if it is one.
+    pub sources: Sources,
     /// What was last loaded or found bad.
     pub seen: Option<blake3::Hash>,
     /// How many of the looks that were asked for are done.
@@ -110,9 +120,9 @@ impl Keeper {
     fn look(&mut self) -> Option<NodeEvent> {
         let outcome = match self.settle() {
             Ok((_, hash)) if self.seen == Some(hash) => return None,
-            Ok((bytes, hash)) => {
+            Ok((content, hash)) => {
                 self.seen = Some(hash);
-                self.load(&bytes)
+                self.load(content, hash)
             }
             Err(error) => {
                 self.seen = None;
@@ -135,37 +145,53 @@ impl Keeper {
         })
     }
 
-    /// The file's bytes once they stay the same.
-    fn settle(&self) -> Result<(Arc<[u8]>, blake3::Hash), NodeError> {
-        let limit = self.shared.settings.component_bytes;
+    /// What there is to load, once it stays the same.
+    fn settle(&mut self) -> Result<(Content, blake3::Hash), NodeError> {
         let since = Instant::now();
         let mut before = None;
         loop {
-            match read(self.spec.source.path(), limit) {
-                Ok(bytes) => {
-                    let hash = blake3::hash(&bytes);
+            match self.content() {
+                Ok((content, hash)) => {
                     if before == Some(hash) {
-                        return Ok((bytes, hash));
+                        return Ok((content, hash));
                     }
                     before = Some(hash);
                 }
-                Err(NodeError::Missing(_)) if since.elapsed() < MISSING => before = None,
+                Err(NodeError::Missing(_) | NodeError::MissingImport { .. }) if since.elapsed() < MISSING => {
+                    before = None
+                }
                 Err(error) => return Err(error),
             }
             std::thread::sleep(SETTLE);
         }
     }
 
-    fn load(&self, bytes: &[u8]) -> Result<Program, NodeError> {
-        let (code, source) = match &self.spec.source {
-            NodeSource::Script(path) => (self.runtime(path)?, Some(script(path, bytes)?)),
-            NodeSource::Component(_) => (Arc::new(Code::load(&self.shared.engine, bytes)?), None),
+    fn content(&mut self) -> Result<(Content, blake3::Hash), NodeError> {
+        let limit = self.shared.settings.component_bytes;
+        match &self.spec.source {
+            NodeSource::Script(path) => {
+                let language = self.language(path)?;
+                let found = self.sources.look(&language, limit, &self.log)?;
+                Ok((Content::Script(language, found.files), found.hash))
+            }
+            NodeSource::Component(path) => {
+                let bytes = read(path, limit)?;
+                let hash = blake3::hash(&bytes);
+                Ok((Content::Component(bytes), hash))
+            }
+        }
+    }
+
+    fn load(&self, content: Content, hash: blake3::Hash) -> Result<Program, NodeError> {
+        let (code, source) = match content {
+            Content::Script(language, files) => (language.runtime, Some(files?)),
+            Content::Component(bytes) => (Arc::new(Code::load(&self.shared.engine, &bytes)?), None),
         };
         if source.is_none() && code.is_runtime() {
             return Err(NodeError::NoNode);
         }
         Program::start(Parts {
-            version: self.version(&code, bytes),
+            version: self.version(&code, hash),
             code,
             source,
             expected: self.spec.kind,
@@ -178,38 +204,35 @@ impl Keeper {
         })
     }
 
-    /// The runtime that runs scripts like `path`; built and compiled if this is the first.
-    fn runtime(&self, path: &Path) -> Result<Arc<Code>, NodeError> {
+    /// What scripts like `path` need; built and compiled if this is the first.
+    fn language(&self, path: &Path) -> Result<Language, NodeError> {
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("js" | "mjs") => {}
+            Some("js" | "mjs" | "ts" | "mts") => {}
             _ => return Err(NodeError::UnknownLanguage(path.to_owned())),
         }
         // Others that need it wait here rather than build it again.
         let mut javascript = self.shared.javascript.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(code) = &*javascript {
-            return Ok(code.clone());
+        if let Some(language) = &*javascript {
+            return Ok(language.clone());
         }
-        let path = ensure_javascript(&self.shared.settings.cache, &self.shared.stop)?;
-        let bytes = read(&path, self.shared.settings.component_bytes)?;
-        let code = Arc::new(Code::load(&self.shared.engine, &bytes)?);
-        *javascript = Some(code.clone());
-        Ok(code)
+        let built = ensure_javascript(&self.shared.settings.cache, &self.shared.stop)?;
+        let code = |path: &Path| {
+            // The limit is one of nodes; this is a part of the server.
+            let bytes = read(path, u64::MAX)?;
+            Ok::<_, NodeError>(Arc::new(Code::load(&self.shared.engine, &bytes)?))
+        };
+        let language = Language { runtime: code(&built.runtime)?, reader: Some(code(&built.reader)?) };
+        Ok(javascript.insert(language).clone())
     }
 
     /// Code and every setting an answer may depend on.
-    fn version(&self, code: &Code, bytes: &[u8]) -> NodeVersion {
+    fn version(&self, code: &Code, content: blake3::Hash) -> NodeVersion {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(code.hash.as_bytes()).update(blake3::hash(bytes).as_bytes());
+        hasher.update(code.hash.as_bytes()).update(content.as_bytes());
         hasher.update(&self.spec.deadline.as_nanos().to_le_bytes()).update(&self.spec.memory.to_le_bytes());
         hasher.update(&self.shared.settings.output_bytes.to_le_bytes());
         let hash = hasher.finalize();
         let (head, _) = hash.as_bytes().split_first_chunk::<8>().expect("a hash has 32 bytes");
         NodeVersion(u64::from_le_bytes(*head))
     }
-}
-
-fn script(path: &Path, bytes: &[u8]) -> Result<Vec<SourceFile>, NodeError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| NodeError::NotText(path.to_owned()))?;
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(vec![SourceFile { name, text: text.trim_start_matches('\u{feff}').to_owned() }])
 }

@@ -25,6 +25,7 @@ mod limits;
 mod log;
 mod program;
 pub mod runtime;
+mod sources;
 mod tools;
 mod wasi;
 mod watch;

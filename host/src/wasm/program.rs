@@ -178,8 +178,8 @@ fn started(parts: &Parts) -> Result<(Guest, NodeKind), NodeError> {
             let kind = guest.load(&script)?;
             Ok((guest, kind))
         }
-        (None, Export::Script) => Err(NodeError::NoNode),
-        (Some(_), Export::Node(_)) => Err(NodeError::Start("not a runtime of scripts".into())),
+        (None, Export::Script | Export::Reader) => Err(NodeError::NoNode),
+        (Some(_), Export::Node(_) | Export::Reader) => Err(NodeError::Start("not a runtime of scripts".into())),
     }
 }
 

@@ -16,15 +16,25 @@ const NPM: Tool = Tool { what: WHAT, program: "npm", remedy: "install npm, which
 /// The oldest major version of Node.js that runs the tools.
 const NODE_MAJOR: u32 = 20;
 
-/// Where the entry and the interface are among [`JAVASCRIPT`].
-const ENTRY: &str = "src/runtime.js";
+/// What is built: a world of the interface, and the entry of the component that exports it.
+const RUNTIME: (&str, &str) = ("script-node", "src/runtime.js");
+const READER: (&str, &str) = ("script-reading", "src/reader/reader.js");
+
+/// Where the interface is among [`JAVASCRIPT`].
 const WIT: &str = "wit/node.wit";
 
 /// The JavaScript runtime's sources, by their place in the folder it is built in.
-const JAVASCRIPT: [(&str, &str); 8] = [
+const JAVASCRIPT: [(&str, &str); 15] = [
     ("package.json", include_str!("../../../wit/javascript/runtime/package.json")),
     ("package-lock.json", include_str!("../../../wit/javascript/runtime/package-lock.json")),
-    (ENTRY, include_str!("../../../wit/javascript/runtime/src/runtime.js")),
+    (RUNTIME.1, include_str!("../../../wit/javascript/runtime/src/runtime.js")),
+    (READER.1, include_str!("../../../wit/javascript/runtime/src/reader/reader.js")),
+    ("src/reader/module.js", include_str!("../../../wit/javascript/runtime/src/reader/module.js")),
+    ("src/reader/syntax.js", include_str!("../../../wit/javascript/runtime/src/reader/syntax.js")),
+    ("src/reader/types.js", include_str!("../../../wit/javascript/runtime/src/reader/types.js")),
+    ("src/reader/unreadable.js", include_str!("../../../wit/javascript/runtime/src/reader/unreadable.js")),
+    ("src/imports.js", include_str!("../../../wit/javascript/runtime/src/imports.js")),
+    ("src/told.js", include_str!("../../../wit/javascript/runtime/src/told.js")),
     ("src/modules.js", include_str!("../../../wit/javascript/runtime/src/modules.js")),
     ("src/values.js", include_str!("../../../wit/javascript/runtime/src/values.js")),
     ("src/errors.js", include_str!("../../../wit/javascript/runtime/src/errors.js")),
@@ -32,25 +42,43 @@ const JAVASCRIPT: [(&str, &str); 8] = [
     (WIT, include_str!("../../../wit/0.1.0/node.wit")),
 ];
 
+/// What JavaScript needs, as files of components.
+#[derive(Clone, Debug)]
+pub struct JavaScript {
+    /// Runs scripts.
+    pub runtime: PathBuf,
+    /// Reads them before.
+    pub reader: PathBuf,
+}
+
 /// The JavaScript runtime in the cache folder `dir`: the one that is there, else built now, which takes seconds, needs
 /// Node.js and npm, and ends early at `stop`. Several processes may call this at once.
-pub fn ensure_javascript(dir: &Path, stop: &Stop) -> Result<PathBuf, ToolError> {
+pub fn ensure_javascript(dir: &Path, stop: &Stop) -> Result<JavaScript, ToolError> {
     let dir = dir.join("runtimes");
     private_dir(&dir).map_err(NODE.files(&dir))?;
-    let path = dir.join(format!("javascript-{}.wasm", &hash(&JAVASCRIPT)[..32]));
-    if path.exists() {
-        return Ok(path);
+    let hash = &hash(&JAVASCRIPT)[..32];
+    let runtime = dir.join(format!("javascript-{hash}.wasm"));
+    let reader = dir.join(format!("javascript-reader-{hash}.wasm"));
+    let paths = JavaScript { runtime, reader };
+    if paths.exist() {
+        return Ok(paths);
     }
     // Held until this function returns, by this process or any other.
     let lock = dir.join("javascript.lock");
     let file = fs::File::create(&lock).map_err(NODE.files(&lock))?;
     file.lock().map_err(NODE.files(&lock))?;
-    if !path.exists() {
+    if !paths.exist() {
         check_node(stop)?;
         tracing::info!("building the JavaScript runtime, once");
-        build(&dir, &path, stop)?;
+        build(&dir, &paths, stop)?;
     }
-    Ok(path)
+    Ok(paths)
+}
+
+impl JavaScript {
+    fn exist(&self) -> bool {
+        self.runtime.exists() && self.reader.exists()
+    }
 }
 
 fn check_node(stop: &Stop) -> Result<(), ToolError> {
@@ -63,7 +91,7 @@ fn check_node(stop: &Stop) -> Result<(), ToolError> {
     Err(ToolError::Old { what: WHAT, program: "node", found, needed: "20", remedy: NODE.remedy })
 }
 
-fn build(dir: &Path, path: &Path, stop: &Stop) -> Result<(), ToolError> {
+fn build(dir: &Path, paths: &JavaScript, stop: &Stop) -> Result<(), ToolError> {
     let workshop = tempfile::tempdir_in(dir).map_err(NODE.files(dir))?;
     let root = workshop.path();
     for (name, text) in JAVASCRIPT {
@@ -78,11 +106,16 @@ fn build(dir: &Path, path: &Path, stop: &Stop) -> Result<(), ToolError> {
         &[],
         stop,
     )?;
+    componentize(root, RUNTIME, &paths.runtime, stop)?;
+    componentize(root, READER, &paths.reader, stop)
+}
+
+/// Makes a component of `entry`, which exports `world`, in the folder `root`, and moves it to `path`.
+fn componentize(root: &Path, (world, entry): (&str, &str), path: &Path, stop: &Stop) -> Result<(), ToolError> {
     let tool = "node_modules/componentize-qjs/bin/componentize-qjs";
     let wit = Path::new(WIT).parent().map_or("wit", |dir| dir.to_str().unwrap_or("wit"));
-    let made = root.join("runtime.wasm");
-    let args =
-        [tool, "--wit", wit, "--world", "script-node", "--js", ENTRY, "--sync", "--stub-wasi", "-o", "runtime.wasm"];
+    let made = root.join("made.wasm");
+    let args = [tool, "--wit", wit, "--world", world, "--js", entry, "--sync", "--stub-wasi", "-o", "made.wasm"];
     NODE.run(root, args, &[], stop)?;
     if !made.exists() {
         return Err(ToolError::NoResult { what: WHAT, program: "componentize-qjs", expected: made });

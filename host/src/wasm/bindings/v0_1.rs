@@ -3,7 +3,7 @@
 use wasmtime::component::{Component, ComponentExportIndex, ComponentType, Instance, Lift, Linker, Lower, TypedFunc};
 use wasmtime::{Store, StoreContextMut};
 
-use super::{Answers, Script};
+use super::{Answers, Imported, Script, SourceFile, Unit};
 use crate::wasm::component::{Declared, Export};
 use crate::wasm::error::NodeError;
 use crate::wasm::instance::GuestState;
@@ -60,9 +60,25 @@ struct File<'a> {
     text: &'a str,
 }
 
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct ImportedFile {
+    from: String,
+    line: u32,
+    candidates: Vec<String>,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct ReadUnit {
+    text: String,
+    imports: Vec<ImportedFile>,
+}
+
 /// Where a component's functions are.
 #[derive(Clone)]
 pub(in crate::wasm) struct Exports {
+    /// What answers batches; of a reader, what reads.
     evaluate: ComponentExportIndex,
     load: Option<ComponentExportIndex>,
 }
@@ -78,6 +94,7 @@ impl Exports {
             Export::Node(NodeKind::Filter) => Ok(Exports { evaluate: function("keep")?, load: None }),
             Export::Node(NodeKind::Map) => Ok(Exports { evaluate: function("transform")?, load: None }),
             Export::Node(NodeKind::Reduce) => Ok(Exports { evaluate: function("reduce")?, load: None }),
+            Export::Reader => Ok(Exports { evaluate: function("read")?, load: None }),
             Export::Script => Ok(Exports { evaluate: function("evaluate")?, load: Some(function("load")?) }),
         }
     }
@@ -95,6 +112,18 @@ impl Exports {
         let files = script.files.iter().map(|file| File { name: &file.name, text: &file.text }).collect();
         let (kind,) = load.call_async(store, (files, expected)).await?;
         Ok(kind.map(NodeKind::from))
+    }
+
+    pub async fn read(
+        &self,
+        store: &mut Store<GuestState>,
+        instance: &Instance,
+        file: &SourceFile,
+    ) -> wasmtime::Result<Result<Unit, String>> {
+        type Read<'a> = TypedFunc<(File<'a>,), (Result<ReadUnit, String>,)>;
+        let read: Read<'_> = instance.get_typed_func(&mut *store, self.evaluate)?;
+        let (unit,) = read.call_async(store, (File { name: &file.name, text: &file.text },)).await?;
+        Ok(unit.map(Unit::from))
     }
 
     pub async fn evaluate(
@@ -120,6 +149,14 @@ pub(super) fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         store.data_mut().set_last_words(message);
         Ok(())
     })
+}
+
+impl From<ReadUnit> for Unit {
+    fn from(unit: ReadUnit) -> Self {
+        let imports = unit.imports.into_iter();
+        let imports = imports.map(|ImportedFile { from, line, candidates }| Imported { from, line, candidates });
+        Unit { text: unit.text, imports: imports.collect() }
+    }
 }
 
 impl From<NodeKind> for Kind {

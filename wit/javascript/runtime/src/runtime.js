@@ -5,8 +5,9 @@
 
 import "./globals.js";
 import { describe } from "./errors.js";
-import { evaluateModule } from "./modules.js";
-import { check } from "./values.js";
+import { evaluate as evaluateFiles } from "./modules.js";
+import { Told } from "./told.js";
+import { check, noun } from "./values.js";
 
 const FUNCTIONS = { keep: "filter", transform: "map", reduce: "reduce" };
 const NAMES = { filter: "keep", map: "transform", reduce: "reduce" };
@@ -16,10 +17,9 @@ const { parse, stringify } = JSON;
 let node; // { name, kind, call }
 
 function load(files, expected) {
-  const [{ name: fileName, text: source }] = files;
+  const [{ name: fileName }] = files;
   try {
-    const exports = evaluateModule(source, fileName);
-    node = choose(exports, fileName, expected);
+    node = choose(evaluateFiles(files), fileName, expected);
     return node.kind;
   } catch (error) {
     // The payload of the interface's `err` is what is thrown.
@@ -30,20 +30,22 @@ function load(files, expected) {
 function choose(exports, fileName, expected) {
   const named = Object.keys(FUNCTIONS).filter((name) => name in exports);
   if (named.length > 1) {
-    throw `${fileName} exports ${named.join(" and ")}: a node is one of them`;
+    throw new Told(`${fileName} exports ${named.join(" and ")}: a node is one of them`);
   }
   let [name] = named;
   const value = name ? exports[name] : exports.default;
   if (!name && typeof value === "function") {
     name = Object.hasOwn(FUNCTIONS, value.name) ? value.name : NAMES[expected];
     if (!name) {
-      throw `${fileName} has only a default export and no query uses it yet: export keep, transform or reduce by name`;
+      throw new Told(`${fileName} has only a default export and no query uses it yet: export keep, transform or reduce by name`);
     }
   }
   if (typeof value !== "function") {
-    throw name
-      ? `${fileName}: the export ${name} is not a function`
-      : `${fileName} exports no node: export function keep(row, args), transform(row, args) or reduce(rows, args)`;
+    throw new Told(
+      name
+        ? `${fileName}: the export ${name} is not a function`
+        : `${fileName} exports no node: export function keep(row, args), transform(row, args) or reduce(rows, args)`,
+    );
   }
   return { name, kind: FUNCTIONS[name], call: value, fileName };
 }
@@ -70,7 +72,7 @@ function answer(row, args) {
   const value = (0, node.call)(row, args);
   if (node.kind === "filter") {
     if (typeof value === "boolean") return value ? "true" : "false";
-    throw `keep answered ${noun(value)}${value === undefined ? ": missing return?" : ": it has to be true or false"}`;
+    throw new Told(`keep answered ${noun(value)}`);
   }
   switch (typeof value) {
     case "string":
@@ -80,13 +82,6 @@ function answer(row, args) {
       check(value, node.name);
       return stringify(value);
   }
-}
-
-function noun(value) {
-  if (value === undefined || value === null) return `${value}`;
-  if (typeof value === "object") return Array.isArray(value) ? "an array" : "an object";
-  if (typeof value === "string") return "a text";
-  return `a ${typeof value}`;
 }
 
 /** Arguments are shared by the rows of a group, so no row may change them for the next. */

@@ -49,7 +49,7 @@ pub(super) fn left_of(most: usize, value: &Value) -> Option<usize> {
         Value::Number(number) => most.checked_sub(number.len()),
         Value::Text(text) => left_of_text(most, text),
         Value::Object(object) => {
-            let left = brackets_and_commas(object.values.len())?;
+            let left = brackets_and_commas(object.values().len())?;
             object
                 .members()
                 .try_fold(left, |left, (name, value)| left_of(left_of_text(left, name)?.checked_sub(1)?, value))

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+use triomphe::ThinArc;
+
 use super::json_write;
 use super::number::{IntText, compare_numbers};
 use super::{List, ParseJsonError, json_read};
@@ -33,10 +35,7 @@ pub enum Value {
 
 /// A JSON object: its members' names, shared by all objects of one shape, and their values.
 #[derive(Clone, Debug)]
-pub struct Object {
-    pub(super) shape: Arc<Shape>,
-    pub(super) values: Arc<[Value]>,
-}
+pub struct Object(ThinArc<Arc<Shape>, Value>);
 
 /// Member names, in order, each once.
 #[derive(Debug)]
@@ -104,10 +103,13 @@ fn has_repeated(names: &[Arc<str>]) -> bool {
 
 impl Object {
     /// An object of this shape; `values` in the order of its names.
-    pub fn new(shape: Arc<Shape>, values: impl Into<Arc<[Value]>>) -> Self {
-        let values = values.into();
-        assert_eq!(shape.names.len(), values.len(), "a value for each name of the shape");
-        Object { shape, values }
+    ///
+    /// # Panics
+    ///
+    /// Without a value for each name of the shape, or with more.
+    pub fn new(shape: Arc<Shape>, values: impl IntoIterator<Item = Value>) -> Self {
+        let values = ForEachName { left: shape.names.len(), values: values.into_iter() };
+        Object(ThinArc::from_header_and_iter(shape, values))
     }
 
     /// An object of these names and values, which are as many; of a repeated name the last value counts.
@@ -131,39 +133,60 @@ impl Object {
 
     /// The names of the members.
     pub fn shape(&self) -> &Arc<Shape> {
-        &self.shape
+        &self.0.header.header
     }
 
     /// The values, in the order of the shape's names.
     pub fn values(&self) -> &[Value] {
-        &self.values
+        &self.0.slice
     }
 
     /// Names and values, in the order of the shape.
     pub fn members(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Value)> {
-        self.shape.names.iter().zip(self.values.iter())
+        self.shape().names.iter().zip(self.values())
     }
 
     /// The member called `name`.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.shape.index(name).map(|index| &self.values[index])
+        self.shape().index(name).map(|index| &self.values()[index])
     }
 
     /// Whether both are the very same object in memory.
     pub fn is_same(&self, other: &Object) -> bool {
-        Arc::ptr_eq(&self.values, &other.values) && Arc::ptr_eq(&self.shape, &other.shape)
+        std::ptr::eq(self.0.as_ptr(), other.0.as_ptr())
     }
 }
+
+/// As many values as a shape has names. (Whoever takes them panics if there are fewer or more.)
+struct ForEachName<I> {
+    left: usize,
+    values: I,
+}
+
+impl<I: Iterator> Iterator for ForEachName<I> {
+    type Item = I::Item;
+
+    fn next(&mut self) -> Option<I::Item> {
+        self.left = self.left.saturating_sub(1);
+        self.values.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<I: Iterator> ExactSizeIterator for ForEachName<I> {}
 
 impl PartialEq for Object {
     fn eq(&self, other: &Object) -> bool {
         if self.is_same(other) {
             return true;
         }
-        if Arc::ptr_eq(&self.shape, &other.shape) || self.shape == other.shape {
-            return self.values == other.values;
+        if Arc::ptr_eq(self.shape(), other.shape()) || self.shape() == other.shape() {
+            return self.values() == other.values();
         }
-        self.values.len() == other.values.len()
+        self.values().len() == other.values().len()
             && self.members().all(|(name, value)| other.get(name).is_some_and(|theirs| theirs == value))
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use slotmap::new_key_type;
 use smallvec::SmallVec;
 
 use super::evaluate::{Calls, Params, Pending, Versions};
 use super::plan::{DocumentId, ElementId, ListId};
 use super::sequence::{PendingList, Stage};
+use super::small_map::SmallMap;
 use super::tables::{ElementCellId, GroupId, ListCellId};
 use crate::data::{ElementKey, Key, Lsn, Row, RowId, TableId, Value};
 
@@ -59,7 +60,7 @@ pub(super) struct ElementCell {
     pub children: Vec<ListCellId>,
     pub state: ElementState,
     /// The lists that hold it, with the number of members (one; kept as a count for symmetry with other readers).
-    pub readers: FxHashMap<ListCellId, u32>,
+    pub readers: SmallMap<ListCellId, u32, 1>,
     /// Keeps the answers it was made with in the memo, also while it waits for others: then steps that come after the one it
     /// waits at have not asked again yet, and their inputs may be what they were.
     pub calls: Calls,
@@ -75,7 +76,7 @@ pub(super) struct ListCell {
     pub windows: Arc<[(usize, Option<usize>)]>,
     pub source: SourceCell,
     /// The elements of the first stage, by row.
-    pub members: FxHashMap<RowId, Member>,
+    pub members: SmallMap<RowId, Member, 0>,
     /// How often all members together are in it.
     pub occurrences: usize,
     /// Whether that is more than a list may have; then nobody is placed.
@@ -84,7 +85,7 @@ pub(super) struct ListCell {
     pub blocked: [usize; 4],
     pub stages: Vec<Stage>,
     pub state: ListState,
-    pub readers: FxHashMap<Reader, u32>,
+    pub readers: SmallMap<Reader, u32, 1>,
     pub calls: Calls,
     /// What changed since the last refresh.
     pub news: News,
@@ -108,9 +109,9 @@ pub(super) enum SourceCell {
     Through {
         joins: Option<GroupId>,
         /// For each join row, the group it points at (`None`: a null) and how often the join row occurs.
-        by_join: FxHashMap<RowId, (Option<GroupId>, u32)>,
+        by_join: SmallMap<RowId, (Option<GroupId>, u32), 0>,
         /// For each group pointed at, the join rows that do.
-        targets: FxHashMap<GroupId, Vec<RowId>>,
+        targets: SmallMap<GroupId, SmallVec<[RowId; 1]>, 0>,
         /// Those of them that are not filled.
         unfilled: FxHashSet<GroupId>,
     },
@@ -175,7 +176,7 @@ impl Blocked {
 }
 
 /// A reader depends on a cell once less.
-pub(super) fn leave<K: Eq + std::hash::Hash>(readers: &mut FxHashMap<K, u32>, reader: &K) {
+pub(super) fn leave<K: Eq + std::hash::Hash>(readers: &mut SmallMap<K, u32, 1>, reader: &K) {
     if let Some(count) = readers.get_mut(reader) {
         *count -= 1;
         if *count == 0 {

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
 use super::cells::{Blocked, ElementCell, ElementState, ListCell, ListState, Reader, leave};
 use super::engine::{Dirty, Engine, Orphan, Waiter, params_key};
 use super::evaluate::{Calls, Child, Inputs, Outcome, Params, Pending, Start, any_failed, base_value, run_steps};
 use super::plan::Base;
+use super::small_map::SmallMap;
 use super::tables::{ElementCellId, ListCellId};
 use crate::data::{RowId, Value};
 
@@ -19,7 +18,7 @@ impl Engine {
         let params: Params = reference.params.iter().map(|&index| cell.params[index].clone()).collect();
         let key = (row_id.clone(), params_key(&params));
         if let Some(&found) = self.element_index[reference.id.0 as usize].get(&key) {
-            *self.elements[found].readers.entry(list).or_default() += 1;
+            *self.elements[found].readers.or_default(list) += 1;
             let (table, shown) = (self.elements[found].table, self.elements[found].row.clone());
             // The row may have come back with other values in this very step, after its changes were passed on.
             if self.tables.row(table, row_id).is_some_and(|row| !std::ptr::eq(row.values(), shown.values())) {
@@ -40,7 +39,7 @@ impl Engine {
             params,
             children: Vec::new(),
             state: ElementState::Blocked(Blocked::Missing),
-            readers: FxHashMap::default(),
+            readers: SmallMap::default(),
             calls: Calls::new(),
             asked: Calls::new(),
         });
@@ -93,7 +92,7 @@ impl Engine {
 
     fn replace_children(&mut self, id: ElementCellId, lists: Vec<ListCellId>) {
         for &list in &lists {
-            *self.list_mut(list).readers.entry(Reader::Element(id)).or_default() += 1;
+            *self.list_mut(list).readers.or_default(Reader::Element(id)) += 1;
         }
         for list in std::mem::replace(&mut self.elements[id].children, lists) {
             self.release_list(list, Reader::Element(id));

@@ -247,21 +247,22 @@ pub(super) fn ask(
 }
 
 fn args_of(call: &NodeCall, params: &[Option<Value>]) -> Value {
-    Value::object(call.args.iter().filter_map(|(name, arg)| match arg {
-        Arg::Value(value) => Some((name.clone(), value.clone())),
-        Arg::Param(index) => params[*index].clone().map(|value| (name.clone(), value)),
-    }))
+    let value = |arg: &Arg| match arg {
+        Arg::Value(value) => Some(value.clone()),
+        Arg::Param(index) => params[*index].clone(),
+    };
+    let values: SmallVec<[Value; 4]> = call.args.iter().filter_map(|(_, arg)| value(arg)).collect();
+    if values.len() == call.args_shape().names().len() {
+        return Value::Object(Object::new(call.args_shape().clone(), values));
+    }
+    Value::object(call.args.iter().filter_map(|(name, arg)| Some((name.clone(), value(arg)?))))
 }
 
 /// What the node sees: the whole element, or exactly the fields it declared.
 pub(super) fn input_of(call: &NodeCall, row: &Row, value: &Value) -> Value {
     match &call.input {
         None => value.clone(),
-        Some(fields) => Value::object(
-            fields
-                .iter()
-                .map(|(name, field)| (name.clone(), look_up(field, row, value).cloned().unwrap_or(Value::Null))),
-        ),
+        Some(fields) => select(Some(call.input_shape()), fields, row, value),
     }
 }
 
@@ -282,14 +283,13 @@ pub(super) fn base_value(context: &Context<'_>, element: ElementId, row: &Row, c
         unreachable!("only elements of a first stage have children");
     };
     let columns = columns.iter().map(|(_, column)| row.get(*column).clone());
-    let values: Arc<[Value]> = columns.chain(children).collect();
-    Value::Object(Object::new(context.shapes.base(element).clone(), values))
+    Value::Object(Object::new(context.shapes.base(element).clone(), columns.chain(children)))
 }
 
 fn select(shape: Option<&Arc<Shape>>, fields: &[(Arc<str>, Field)], row: &Row, value: &Value) -> Value {
     let values = fields.iter().map(|(_, field)| look_up(field, row, value).cloned().unwrap_or(Value::Null));
-    match shape {
-        Some(shape) => Value::Object(Object::new(shape.clone(), values.collect::<Arc<[_]>>())),
+    match shape.filter(|shape| shape.names().len() == fields.len()) {
+        Some(shape) => Value::Object(Object::new(shape.clone(), values)),
         None => Value::object(fields.iter().map(|(name, _)| name.clone()).zip(values)),
     }
 }
@@ -299,7 +299,7 @@ fn select(shape: Option<&Arc<Shape>>, fields: &[(Arc<str>, Field)], row: &Row, v
 fn add_field(shape: Option<&Arc<Shape>>, value: &Value, name: &Arc<str>, answer: Value) -> Value {
     let Value::Object(object) = value else { return Value::object([(name.clone(), answer)]) };
     if let Some(shape) = shape.filter(|shape| shape.names().len() == object.values().len() + 1) {
-        let values: Arc<[Value]> = object.values().iter().cloned().chain([answer]).collect();
+        let values = object.values().iter().cloned().chain([answer]);
         return Value::Object(Object::new(shape.clone(), values));
     }
     let members = object.shape().names().iter().cloned().zip(object.values().iter().cloned());
@@ -358,7 +358,7 @@ impl Shapes {
     pub(super) fn with_added(&self, list: ListId, value: &Value, added: &[Value]) -> Value {
         match (value, &self.added[list.0 as usize]) {
             (Value::Object(object), Some(shape)) => {
-                let values: Arc<[Value]> = object.values().iter().chain(added).cloned().collect();
+                let values = object.values().iter().chain(added).cloned();
                 Value::Object(Object::new(shape.clone(), values))
             }
             _ => value.clone(),

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::cells::{Blocked, ElementState, ListCell, ListState, Member, News, Place, Reader, SourceCell, leave};
@@ -17,6 +17,7 @@ use super::evaluate::{Calls, Params, any_failed};
 use super::guest::GuestCall;
 use super::plan::{ArrangementRef, Count, KeySource, ListId, Plan, Source};
 use super::sequence::{First, Frame, Hole, PendingList, Settled, Stage, keeps_rows, settle, sort_terms};
+use super::small_map::SmallMap;
 use super::tables::{Fill, GroupId, ListCellId, Tables};
 use crate::data::{ElementKey, Identity, Key, KeyBuilder, Row, RowId, Table, Value};
 
@@ -36,13 +37,13 @@ impl Engine {
             windows: windows(definition.stages.iter().map(|stage| (&stage.offset, &stage.limit)), &params),
             params,
             source,
-            members: FxHashMap::default(),
+            members: SmallMap::default(),
             occurrences: 0,
             is_long: false,
             blocked: [0; 4],
             stages: vec![Stage::default(); definition.stages.len()],
             state: ListState::Blocked(Blocked::Missing),
-            readers: FxHashMap::default(),
+            readers: SmallMap::default(),
             calls: Calls::new(),
             news: News::default(),
         };
@@ -50,7 +51,7 @@ impl Engine {
         let cell_id = self.lists.insert(Some(Box::new(cell)));
         self.list_index[id.0 as usize].insert(key, cell_id);
         if let Some(group) = group {
-            *self.tables.groups[group].readers.entry(cell_id).or_default() += 1;
+            *self.tables.groups[group].readers.or_default(cell_id) += 1;
             self.list_mut(cell_id).news.groups.push(group);
         }
         self.refresh_list(cell_id);
@@ -62,8 +63,8 @@ impl Engine {
             Source::Rows(rows) => SourceCell::Rows(self.group(rows, parents, None, params)),
             Source::Through { joins, .. } => SourceCell::Through {
                 joins: self.group(joins, parents, None, params),
-                by_join: FxHashMap::default(),
-                targets: FxHashMap::default(),
+                by_join: SmallMap::default(),
+                targets: SmallMap::default(),
                 unfilled: FxHashSet::default(),
             },
         }
@@ -209,10 +210,10 @@ impl Engine {
             return;
         }
         if let Some(group) = now {
-            let joins = targets.entry(group).or_default();
+            let joins = targets.or_default(group);
             joins.push(join.clone());
             if joins.len() == 1 {
-                *self.tables.groups[group].readers.entry(id).or_default() += 1;
+                *self.tables.groups[group].readers.or_default(id) += 1;
                 if self.tables.groups[group].state != Fill::Filled {
                     unfilled.insert(group);
                 }

@@ -37,6 +37,7 @@ mod memo;
 pub mod plan;
 mod propagate;
 mod sequence;
+mod small_map;
 mod stitch;
 mod tables;
 mod whole_read;

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::data::{Expr, Field, KeyClass, Table, TableId, Value};
+use crate::data::{self, Expr, Field, KeyClass, Table, TableId, Value};
 
 macro_rules! plan_ids {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
@@ -211,6 +211,29 @@ pub struct NodeCall {
     pub args: Vec<(Arc<str>, Arg)>,
     /// The fields the node sees, by name; `None`: the whole element.
     pub input: Option<Vec<(Arc<str>, Field)>>,
+    /// Of `args` and of `input`, once for all calls.
+    shapes: [Arc<data::Shape>; 2],
+}
+
+impl NodeCall {
+    /// A use of `node`.
+    pub fn new(node: NodeId, args: Vec<(Arc<str>, Arg)>, input: Option<Vec<(Arc<str>, Field)>>) -> Self {
+        let shapes = [
+            data::Shape::new(args.iter().map(|(name, _)| name.clone())),
+            data::Shape::new(input.iter().flatten().map(|(name, _)| name.clone())),
+        ];
+        NodeCall { node, args, input, shapes }
+    }
+
+    /// The members of args, if there are as many as there may be.
+    pub(super) fn args_shape(&self) -> &Arc<data::Shape> {
+        &self.shapes[0]
+    }
+
+    /// The members of the declared input.
+    pub(super) fn input_shape(&self) -> &Arc<data::Shape> {
+        &self.shapes[1]
+    }
 }
 
 /// One member of a node's `args`.

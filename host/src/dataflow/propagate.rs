@@ -139,7 +139,7 @@ impl Engine {
             self.release_group(group, id);
         }
         if let SourceCell::Through { targets, .. } = cell.source {
-            targets.into_keys().for_each(|group| self.release_group(group, id));
+            targets.into_entries().for_each(|(group, _)| self.release_group(group, id));
         }
     }
 }

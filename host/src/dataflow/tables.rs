@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::evaluate::Params;
 use super::index::Index;
 use super::plan::{Arrangement, ArrangementId, Plan};
+use super::small_map::SmallMap;
 use crate::data::{Change, Expr, Field, Key, KeyBuilder, LeafId, Row, RowId, TableId, Value};
 
 new_key_type! {
@@ -35,11 +36,11 @@ pub(super) struct Group {
     pub filter: Option<Arc<Expr>>,
     pub state: Fill,
     /// The rows, with their number (above one only for a bag).
-    pub rows: FxHashMap<RowId, u32>,
+    pub rows: SmallMap<RowId, u32, 1>,
     /// The rows it had before it was emptied, until its readers have looked at what it has now.
     pub before: Vec<RowId>,
     /// The lists that read it, with the number of times.
-    pub readers: FxHashMap<ListCellId, u32>,
+    pub readers: SmallMap<ListCellId, u32, 1>,
 }
 
 /// Whether a group's rows are known.
@@ -153,9 +154,9 @@ impl Tables {
             params: params.clone(),
             filter,
             state: Fill::Wanted,
-            rows: FxHashMap::default(),
+            rows: SmallMap::default(),
             before: Vec::new(),
-            readers: FxHashMap::default(),
+            readers: SmallMap::default(),
         });
         self.index[id.0 as usize].insert(key, params, group);
         Some(group)
@@ -165,7 +166,7 @@ impl Tables {
     pub(super) fn forget(&mut self, id: GroupId) {
         let Some(group) = self.groups.remove(id) else { return };
         let table = self.plan.arrangements[group.arrangement.0 as usize].table;
-        for (row, count) in group.rows {
+        for (row, count) in group.rows.into_entries() {
             self.release(table, row, count);
         }
         self.index[group.arrangement.0 as usize].remove(&group.key, &group.params, id);
@@ -186,7 +187,7 @@ impl Tables {
         let group = &mut self.groups[id];
         group.state = state;
         let table = self.plan.arrangements[group.arrangement.0 as usize].table;
-        for (row, count) in std::mem::take(&mut group.rows) {
+        for (row, count) in std::mem::take(&mut group.rows).into_entries() {
             self.groups[id].before.push(row.clone());
             self.release(table, row, count);
         }
@@ -216,7 +217,7 @@ impl Tables {
             let arrangement = self.arrangements[table.0 as usize][position];
             for group in self.matching(arrangement, row) {
                 self.hold(table, id, row, 1);
-                *self.groups[group].rows.entry(id.clone()).or_default() += 1;
+                *self.groups[group].rows.or_default(id.clone()) += 1;
                 touched.groups.push((group, id.clone()));
             }
         }

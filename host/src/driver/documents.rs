@@ -18,7 +18,7 @@ use crate::source;
 const LINGER: Duration = Duration::from_secs(60);
 
 /// Emissions a follower may be behind before it is sent one step over all it missed.
-const BEHIND: usize = 16;
+const BEHIND: usize = 4;
 
 /// What followers of a document are told.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@
 //! paths that reach the handlers begin where the router was mounted.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
@@ -90,7 +91,7 @@ impl Front {
 }
 
 /// Waits for `work`, unless clients are cut off before.
-pub(super) async fn unless_cut<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn unless_cut<T>(shared: &Shared, work: Pin<Box<impl Future<Output = T>>>) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
         () = shared.cut.cancelled() => None,

@@ -31,7 +31,7 @@ type Stream = SplitStream<WebSocket>;
 const SLOWEST_BYTES_PER_SECOND: usize = 16 << 10;
 
 /// What is read of a client at once. It says little, and this stays allocated for as long as it is connected.
-const READ_BYTES: usize = 1 << 10;
+const READ_BYTES: usize = 512;
 
 /// How a conversation ends.
 enum End {
@@ -67,7 +67,8 @@ pub async fn upgrade(shared: Arc<Shared>, mut parts: Parts, asked: Result<Reques
     let upgrade = upgrade.max_message_size(limit).max_frame_size(limit).read_buffer_size(READ_BYTES);
     upgrade.on_upgrade(move |socket| async move {
         let _tracked = tracked;
-        unless_cut(&shared, talk(&shared, socket, asked, &path)).await;
+        // Boxed: else the task has room for it three times, as an argument on its way.
+        unless_cut(&shared, Box::pin(talk(&shared, socket, asked, &path))).await;
     })
 }
 

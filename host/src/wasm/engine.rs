@@ -34,20 +34,23 @@ const TABLES_PER_COMPONENT: u32 = 8;
 #[derive(Clone)]
 pub(super) struct Engine {
     engine: wasmtime::Engine,
+    config: Config,
     cache: Arc<CodeCache>,
 }
 
 impl Engine {
     /// An engine for up to `instances` instances at once, each with up to `memory` bytes.
     pub fn start(instances: u32, memory: usize, cache: CodeCache) -> Result<Self, NodeError> {
-        let engine = wasmtime::Engine::new(&pooled(instances, memory)).or_else(|error| {
+        let mut config = pooled(instances, memory);
+        let engine = wasmtime::Engine::new(&config).or_else(|error| {
             // Where address space is rationed no pool can be reserved; instances are then made one by one.
             tracing::warn!("nodes run without a pool of instances, which is slower: {error:#}");
-            wasmtime::Engine::new(&settings())
+            config = settings();
+            wasmtime::Engine::new(&config)
         });
         let engine = engine.map_err(|error| NodeError::Engine(format!("{error:#}")))?;
         tick(&engine)?;
-        Ok(Engine { engine, cache: Arc::new(cache) })
+        Ok(Engine { engine, config, cache: Arc::new(cache) })
     }
 
     /// The engine underneath.
@@ -63,20 +66,35 @@ impl Engine {
     /// Compiles `bytes`, or finds what it compiled to before. Takes seconds for a large component that is new.
     pub fn compile(&self, bytes: &[u8]) -> Result<Component, NodeError> {
         let key = self.key(bytes);
-        if let Some(code) = self.cache.get(&key) {
-            // SAFETY: the cache gives only what this very function put there, whole.
-            match unsafe { Component::deserialize(&self.engine, &code) } {
-                Ok(component) => return Ok(component),
-                Err(error) => tracing::warn!("compiled code in the cache is unusable and is compiled again: {error:#}"),
-            }
+        if let Some(component) = self.compiled(&key) {
+            return Ok(component);
         }
         let invalid = |error: wasmtime::Error| NodeError::Invalid(format!("{error:#}"));
-        let code = self.engine.precompile_component(bytes).map_err(invalid)?;
+        // By an engine for this alone: it keeps what it compiles with, tens of megabytes, for as long as it lives.
+        let compiler = wasmtime::Engine::new(&self.config).unwrap_or_else(|_| self.engine.clone());
+        let code = compiler.precompile_component(bytes).map_err(invalid)?;
+        drop(compiler);
         if let Err(error) = self.cache.put(&key, &code) {
             tracing::warn!("compiled code is not kept, so the next start compiles again: {}", with_causes(&error));
         }
         // SAFETY: the engine itself made this a moment ago.
-        unsafe { Component::deserialize(&self.engine, &code) }.map_err(invalid)
+        let anew = || unsafe { Component::deserialize(&self.engine, &code) }.map_err(invalid);
+        let component = self.compiled(&key).map_or_else(anew, Ok);
+        drop(code);
+        give_back();
+        component
+    }
+
+    /// What was compiled before.
+    fn compiled(&self, key: &str) -> Option<Component> {
+        let path = self.cache.get(key)?;
+        // SAFETY: the cache gives only what `compile` put there, whole; and nobody else writes to its folder.
+        let component = unsafe { Component::deserialize_file(&self.engine, &path) };
+        component
+            .inspect_err(|error| {
+                tracing::warn!("compiled code in the cache is unusable and is compiled again: {error:#}")
+            })
+            .ok()
     }
 
     /// Names what `bytes` compile to on this engine with its settings.
@@ -86,6 +104,15 @@ impl Engine {
         let settings = hasher.finish128().as_u128();
         format!("{}-{settings:032x}", blake3::hash(bytes).to_hex())
     }
+}
+
+/// Gives memory that is free back to the system: a compiler takes much, on threads that have ended by now.
+fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: takes the allocator's own locks, and touches only what is free.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }
 
 fn settings() -> Config {

@@ -160,3 +160,14 @@ proptest! {
         prop_assert_eq!(Value::parse_json(&text).is_ok(), theirs.is_ok(), "{:?}", theirs);
     }
 }
+
+#[test]
+fn a_value_is_three_words() {
+    assert_eq!(size_of::<Value>(), 24);
+}
+
+#[test]
+#[should_panic(expected = "ExactSizeIterator")]
+fn an_object_has_a_value_for_each_name() {
+    Object::new(Shape::new(["a".into(), "b".into()]), [Value::Null]);
+}

@@ -34,7 +34,7 @@ fn table(name: &str, columns: &[(&str, KeyClass)], identity: Identity, primary_k
 }
 
 fn call(node: NodeId, args: Vec<(Arc<str>, Arg)>, input: Option<Vec<(Arc<str>, Field)>>) -> NodeCall {
-    NodeCall { node, args, input }
+    NodeCall::new(node, args, input)
 }
 
 fn column(name: &str, index: usize) -> (Arc<str>, Field) {

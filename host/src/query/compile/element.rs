@@ -83,6 +83,6 @@ impl Compiler<'_> {
             .input
             .as_ref()
             .map(|fields| fields.iter().map(|(title, field)| (title.clone(), self.field(field, table))).collect());
-        NodeCall { node: call.node, args: call.args.iter().map(|one| arg(local, one)).collect(), input }
+        NodeCall::new(call.node, call.args.iter().map(|one| arg(local, one)).collect(), input)
     }
 }

@@ -3,14 +3,14 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use super::quantity::{parse_bytes, parse_duration_ms};
-use crate::query::OnError;
 use crate::query::fields::{Fields, Keys, text};
 use crate::query::problem::{Path, Problems, did_you_mean};
 use crate::query::tree::{Name, Tree};
+use crate::query::{NodeDefinition, OnError};
 
 /// Keys of a node.
 pub const NODE: Keys =
-    Keys { known: &["script", "component", "deadline", "memory", "on_error"], later: &["every", "numbers"] };
+    Keys { known: &["script", "component", "deadline", "memory", "numbers", "on_error"], later: &["every"] };
 
 /// A node of the configuration.
 #[derive(Clone, Debug)]
@@ -21,7 +21,16 @@ pub struct NodeSettings {
     pub deadline_ms: u64,
     /// The most memory one instance may have.
     pub memory_bytes: u64,
+    /// Numbers in rows and args reach it as strings.
+    pub numbers_as_strings: bool,
     pub on_error: OnError,
+}
+
+impl NodeSettings {
+    /// What queries have to know of it.
+    pub fn definition(&self) -> NodeDefinition<'_> {
+        NodeDefinition { name: self.name.as_str(), on_error: self.on_error, exact: self.numbers_as_strings }
+    }
 }
 
 /// Where a node's code is; paths are absolute or count from the process's folder.
@@ -44,12 +53,14 @@ pub(super) fn read_node(
     let source = read_source(&fields, dir, problems);
     let deadline_ms = quantity(&fields, "deadline", "100ms", parse_duration_ms, problems);
     let memory_bytes = quantity(&fields, "memory", "64MiB", parse_bytes, problems);
+    let numbers_as_strings = read_numbers(&fields, problems);
     let on_error = read_on_error(&fields, problems);
     Some(NodeSettings {
         name: name.clone(),
         source: source?,
         deadline_ms: deadline_ms?,
         memory_bytes: memory_bytes?,
+        numbers_as_strings: numbers_as_strings?,
         on_error: on_error?,
     })
 }
@@ -88,6 +99,18 @@ fn read_source(fields: &Fields<'_>, dir: &FilePath, problems: &mut Problems) -> 
         (None, None) => {}
     }
     None
+}
+
+fn read_numbers(fields: &Fields<'_>, problems: &mut Problems) -> Option<bool> {
+    let Some(tree) = fields.get("numbers") else { return Some(false) };
+    let at = fields.at("numbers");
+    let name = text(tree, &at, problems)?;
+    if name.as_str() != "string" {
+        let message = format!("expected string, found \"{}\"; without it nodes are given numbers", name.text);
+        problems.push(name.place, &at, message);
+        return None;
+    }
+    Some(true)
 }
 
 fn read_on_error(fields: &Fields<'_>, problems: &mut Problems) -> Option<OnError> {

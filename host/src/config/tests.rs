@@ -32,15 +32,23 @@ fn the_least_file_has_defaults() {
 
 #[test]
 fn nodes_have_sources_and_limits() {
-    let text = "database: x\nnodes:\n  a: { script: nodes/a.js }\n  b: { component: /b.wasm, deadline: 1s, memory: 1GiB, on_error: hold }\n  c: { script: c.js, on_error: null }\n";
+    let text = "database: x\nnodes:\n  a: { script: nodes/a.js }\n  b: { component: /b.wasm, deadline: 1s, memory: 1GiB, on_error: hold, numbers: string }\n  c: { script: c.js, on_error: null }\n";
     let nodes = settings(text).nodes;
     assert_eq!(nodes[0].source, NodeSource::Script("/app/nodes/a.js".into()));
     assert_eq!((nodes[0].deadline_ms, nodes[0].memory_bytes), (100, 64 << 20));
     assert_eq!(nodes[1].source, NodeSource::Component("/b.wasm".into()));
     assert_eq!((nodes[1].deadline_ms, nodes[1].memory_bytes), (1000, 1 << 30));
+    assert_eq!(nodes.iter().map(|node| node.numbers_as_strings).collect::<Vec<_>>(), [false, true, false]);
     let on_error: Vec<_> = nodes.iter().map(|node| node.on_error).collect();
     use crate::query::OnError;
     assert_eq!(on_error, [OnError::Skip, OnError::Hold, OnError::Null]);
+}
+
+#[test]
+fn numbers_are_strings_or_not_mentioned() {
+    let expect = "nodes.a.numbers: expected string, found \"text\"";
+    let faults = faults(&format!("{HEAD}nodes: {{ a: {{ script: a.js, numbers: text }} }}\n"));
+    assert!(faults.contains(expect), "{faults}");
 }
 
 #[test]
@@ -63,7 +71,6 @@ fn what_comes_later_is_refused_by_name() {
         ("auth: { jwt: { secret: x } }", "`auth: jwt` is not supported yet"),
         ("auth: { forward: { url: x } }", "`auth: forward` is not supported yet"),
         ("nodes: { a: { script: a.js, every: 3s } }", "`every` is not supported yet"),
-        ("nodes: { a: { script: a.js, numbers: string } }", "`numbers` is not supported yet"),
         ("queries: { q: { route: /q, from: t, exists: { from: u } } }", "`exists` is not supported yet"),
         ("queries: { q: { route: /q, from: t, where: { exists: { from: u } } } }", "`exists` is not supported yet"),
         ("queries: { q: { route: /q, from: t, aggregate: {} } }", "`aggregate` is not supported yet"),

@@ -76,6 +76,7 @@ impl Nodes {
             kind: kind_of(plan, NodeId(index as u32)),
             deadline: node.deadline,
             memory: node.memory,
+            numbers: node.numbers,
         });
         let versions = vec![None; nodes.len()];
         if nodes.is_empty() {

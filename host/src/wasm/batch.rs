@@ -27,17 +27,34 @@ const SEARCH_DEADLINES: u32 = 10;
 /// One question, as text, and who wants the answer.
 pub(super) trait Question {
     /// Appends the args' JSON text.
-    fn write_args(&self, out: &mut String);
+    fn write_args(&self, numbers: Numbers, out: &mut String);
     /// Appends the input's JSON text.
-    fn write_input(&self, out: &mut String);
+    fn write_input(&self, numbers: Numbers, out: &mut String);
     /// Whether both are known to have equal args without writing them.
     fn has_same_args(&self, other: &Self) -> bool;
     /// Takes the answer: a JSON text, or why there is none.
     fn answer(&self, answer: Result<&str, Failure>);
 }
 
+/// How a node is given numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbers {
+    /// As JSON numbers: its language rounds what it cannot hold.
+    #[default]
+    AsNumbers,
+    /// Every one as a string of its text, whatever its size or type: what a node sees does not depend on the row.
+    AsStrings,
+}
+
+impl Numbers {
+    pub fn new(as_strings: bool) -> Self {
+        if as_strings { Numbers::AsStrings } else { Numbers::AsNumbers }
+    }
+}
+
 /// Questions in groups of equal args.
 pub(super) struct Questions<Q> {
+    numbers: Numbers,
     questions: Vec<Q>,
     /// The args' text of each group.
     args: Vec<String>,
@@ -46,7 +63,7 @@ pub(super) struct Questions<Q> {
 }
 
 impl<Q: Question> Questions<Q> {
-    pub fn new(questions: Vec<Q>) -> Self {
+    pub fn new(questions: Vec<Q>, numbers: Numbers) -> Self {
         let mut groups: HashMap<String, u32> = HashMap::new();
         let mut args = Vec::new();
         let mut order: Vec<(u32, u32)> = Vec::with_capacity(questions.len());
@@ -56,7 +73,7 @@ impl<Q: Question> Questions<Q> {
                 Some((other, group)) if question.has_same_args(other) => group,
                 _ => {
                     let mut text = String::new();
-                    question.write_args(&mut text);
+                    question.write_args(numbers, &mut text);
                     *groups.entry(text).or_insert_with_key(|text| {
                         args.push(text.clone());
                         args.len() as u32 - 1
@@ -67,7 +84,7 @@ impl<Q: Question> Questions<Q> {
             before = Some((question, group));
         }
         order.sort_unstable();
-        Questions { questions, args, order }
+        Questions { numbers, questions, args, order }
     }
 
     pub fn len(&self) -> usize {
@@ -98,7 +115,7 @@ impl<Q: Question> Questions<Q> {
                     open = Some(group);
                 }
             }
-            self.questions[question as usize].write_input(out);
+            self.questions[question as usize].write_input(self.numbers, out);
             end += 1;
         }
         out.push_str(if open.is_some() { "]}]" } else { "]" });
@@ -215,10 +232,10 @@ mod tests {
     struct Asked(&'static str, &'static str);
 
     impl Question for Asked {
-        fn write_args(&self, out: &mut String) {
+        fn write_args(&self, _: Numbers, out: &mut String) {
             out.push_str(self.0);
         }
-        fn write_input(&self, out: &mut String) {
+        fn write_input(&self, _: Numbers, out: &mut String) {
             out.push_str(self.1);
         }
         fn has_same_args(&self, other: &Self) -> bool {
@@ -230,7 +247,7 @@ mod tests {
     #[test]
     fn equal_args_go_together() {
         let asked = vec![Asked("{\"a\":1}", "1"), Asked("{}", "2"), Asked("{\"a\":1}", "3"), Asked("{}", "4")];
-        let questions = Questions::new(asked);
+        let questions = Questions::new(asked, Numbers::AsNumbers);
         let (range, text) = questions.batch(0, usize::MAX);
         assert_eq!(range, 0..4);
         assert_eq!(text, r#"[{"args":{"a":1},"rows":[1,3]},{"args":{},"rows":[2,4]}]"#);
@@ -238,7 +255,7 @@ mod tests {
 
     #[test]
     fn batches_have_about_the_bytes_wanted() {
-        let questions = Questions::new((0..10).map(|_| Asked("{}", "\"12345678\"")).collect());
+        let questions = Questions::new((0..10).map(|_| Asked("{}", "\"12345678\"")).collect(), Numbers::AsNumbers);
         let (first, text) = questions.batch(0, 40);
         assert_eq!((first.clone(), text.len()), (0..2, 44));
         let (second, _) = questions.batch(first.end, 1);

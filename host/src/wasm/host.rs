@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::batch::{Question, Questions};
+use super::batch::{Numbers, Question, Questions};
 use super::cache::CodeCache;
 use super::engine::{Engine, STACK_SIZE};
 use super::error::{Failure, NodeError};
@@ -80,12 +80,22 @@ pub struct NodeSpec {
     pub deadline: Duration,
     /// Bytes of one instance.
     pub memory: usize,
+    /// How it is given numbers, in rows and in args.
+    pub numbers: Numbers,
 }
 
 impl NodeSpec {
     /// A node with the default limits: 100 ms for a batch, 64 MiB.
     pub fn new(id: NodeId, name: impl Into<Arc<str>>, source: NodeSource) -> Self {
-        NodeSpec { id, name: name.into(), source, kind: None, deadline: Duration::from_millis(100), memory: 64 << 20 }
+        NodeSpec {
+            id,
+            name: name.into(),
+            source,
+            kind: None,
+            deadline: Duration::from_millis(100),
+            memory: 64 << 20,
+            numbers: Numbers::AsNumbers,
+        }
     }
 }
 
@@ -165,7 +175,7 @@ impl NodeHost {
             return false;
         }
         let Some((_, program)) = self.program(node, version) else { return false };
-        Questions::new(calls.to_vec()).ask_in_passing(&program)
+        Questions::new(calls.to_vec(), program.numbers()).ask_in_passing(&program)
     }
 
     fn program(&self, node: NodeId, version: NodeVersion) -> Option<(usize, Arc<Program>)> {
@@ -227,13 +237,20 @@ fn keep(shared: &Arc<Shared>, nodes: Vec<NodeSpec>) -> Result<(Arc<Watch>, Vec<S
     Ok((watch, wakers))
 }
 
+fn write(value: &Value, numbers: Numbers, out: &mut String) {
+    match numbers {
+        Numbers::AsNumbers => value.write_json(out),
+        Numbers::AsStrings => value.write_json_quoting_numbers(out),
+    }
+}
+
 impl Question for Arc<GuestCall> {
-    fn write_args(&self, out: &mut String) {
-        self.args.write_json(out);
+    fn write_args(&self, numbers: Numbers, out: &mut String) {
+        write(&self.args, numbers, out);
     }
 
-    fn write_input(&self, out: &mut String) {
-        self.input.write_json(out);
+    fn write_input(&self, numbers: Numbers, out: &mut String) {
+        write(&self.input, numbers, out);
     }
 
     fn has_same_args(&self, other: &Self) -> bool {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::batch::Numbers;
 use super::bindings::SourceFile;
 use super::component::{Code, read};
 use super::engine::Engine;
@@ -200,6 +201,7 @@ impl Keeper {
                 memory: self.spec.memory,
                 output: self.shared.settings.output_bytes,
             },
+            numbers: self.spec.numbers,
             log: self.log.clone(),
         })
     }
@@ -231,6 +233,7 @@ impl Keeper {
         hasher.update(code.hash.as_bytes()).update(content.as_bytes());
         hasher.update(&self.spec.deadline.as_nanos().to_le_bytes()).update(&self.spec.memory.to_le_bytes());
         hasher.update(&self.shared.settings.output_bytes.to_le_bytes());
+        hasher.update(&[u8::from(self.spec.numbers == Numbers::AsStrings)]);
         let hash = hasher.finalize();
         let (head, _) = hash.as_bytes().split_first_chunk::<8>().expect("a hash has 32 bytes");
         NodeVersion(u64::from_le_bytes(*head))

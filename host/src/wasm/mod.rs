@@ -34,6 +34,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
+pub use batch::Numbers;
 pub use error::NodeError;
 pub use host::{HostSettings, NodeEvent, NodeHost, NodeSource, NodeSpec};
 pub use program::NodeKind;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::batch::Numbers;
 use super::bindings::{Answers, Script, SourceFile};
 use super::component::{Code, Export};
 use super::error::{Fault, NodeError};
@@ -54,6 +55,7 @@ pub(super) struct Parts {
     /// What queries use the node as, where that is known.
     pub expected: Option<NodeKind>,
     pub limits: Limits,
+    pub numbers: Numbers,
     pub log: NodeLog,
 }
 
@@ -99,6 +101,10 @@ impl Program {
 
     pub fn version(&self) -> NodeVersion {
         self.parts.version
+    }
+
+    pub fn numbers(&self) -> Numbers {
+        self.parts.numbers
     }
 
     pub fn limits(&self) -> &Limits {

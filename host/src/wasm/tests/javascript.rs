@@ -161,6 +161,19 @@ async fn cases(bodies: &[&str]) -> Vec<Result<String, String>> {
 }
 
 #[tokio::test]
+async fn numbers_come_as_strings_where_that_is_wanted() {
+    let row = r#"{"id":9223372036854775807,"sum":1.00000000000000000010,"list":[1,{"n":2}],"text":"3","none":null}"#;
+    let source = b"export const transform = (row, args) => [row, args.n + 1, typeof row.id, BigInt(row.id) - 1n + ''];";
+    let mut bench = Bench::new("probe.js", source, |spec| spec.numbers = Numbers::AsStrings);
+    let version = bench.loaded().await;
+    let expected = r#"[{"id":"9223372036854775807","sum":"1.00000000000000000010","list":["1",{"n":"2"}],"text":"3","none":null},"71","string","9223372036854775806"]"#;
+    assert_eq!(bench.ask(version, r#"{"n":7}"#, &[row]).await, [Ok(expected.into())]);
+    // Otherwise they are JavaScript's.
+    let answer = transform("return [typeof row.id, row.id === 2 ** 63];", row).await;
+    assert_eq!(answer.as_deref(), Ok(r#"["number",true]"#));
+}
+
+#[tokio::test]
 async fn every_value_is_answered_as_it_is_or_named() {
     let table = [
         ("return [1n];", "[0] is a bigint: JSON has no such value: use Number(x) or String(x)"),

@@ -19,6 +19,7 @@ struct Scripted {
     server: Server,
     sql: tokio_postgres::Client,
     folder: TempDir,
+    file_name: &'static str,
 }
 
 impl Scripted {
@@ -26,18 +27,26 @@ impl Scripted {
         Scripted::with(source, json!({}), json!({})).await
     }
 
+    async fn python(source: &str) -> Result<Scripted> {
+        Scripted::written("score.py", source, json!({}), json!({})).await
+    }
+
     /// With these settings of the node, and these queries besides `/places` and `/plain`.
     async fn with(source: &str, node: Value, more: Value) -> Result<Scripted> {
+        Scripted::written("score.js", source, node, more).await
+    }
+
+    async fn written(file_name: &'static str, source: &str, node: Value, more: Value) -> Result<Scripted> {
         let (database, sql) = world::create(postgres::shared()).await?;
         let folder = tempfile::Builder::new().prefix("sangre-test-node-").tempdir()?;
-        fs::write(folder.path().join("score.js"), source)?;
+        fs::write(folder.path().join(file_name), source)?;
         let query = json!({
             "route": "/places", "from": "places",
             "steps": [{ "map": { "node": "score", "into": "score", "input": ["id", "rating"] } }, { "order_by": ["-score"] }],
         });
         let plain = json!({ "route": "/plain", "from": "places" });
         let mut queries = json!({ "places": query, "plain": plain });
-        let mut score = json!({ "script": folder.path().join("score.js") });
+        let mut score = json!({ "script": folder.path().join(file_name) });
         for (all, more) in [(&mut queries, more), (&mut score, node)] {
             all.as_object_mut().context("an object")?.extend(more.as_object().context("an object")?.clone());
         }
@@ -45,11 +54,11 @@ impl Scripted {
         settings["nodes"] = json!({ "score": score });
         let server = Server::start(&settings).await?;
         server.nodes_loaded().await?;
-        Ok(Scripted { server, sql, folder })
+        Ok(Scripted { server, sql, folder, file_name })
     }
 
     fn file(&self) -> PathBuf {
-        self.folder.path().join("score.js")
+        self.folder.path().join(self.file_name)
     }
 
     /// The node as the admin port shows it.
@@ -108,6 +117,56 @@ async fn an_edit_is_one_patch_of_what_it_changes() -> Result<()> {
     scripted.sql.batch_execute("update places set rating = 7 where id = 10").await?;
     held.apply(&client.patch().await?)?;
     assert!(scores(&held.value, |rating| -rating), "{}", held.value);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_in_python_is_as_live() -> Result<()> {
+    let scripted = Scripted::python("def transform(place, args): return place['rating'] * 10").await?;
+    let mut client = Client::web_socket(&scripted.server.address, "/places").await?;
+    let mut held = Document::default();
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| rating * 10), "{}", held.value);
+
+    fs::write(scripted.file(), "def transform(place, args) return 1")?;
+    let node = scripted.node_until(|node| !node["error"].is_null()).await?;
+    assert!(node["error"].as_str().is_some_and(|error| error.contains("score.py:1: SyntaxError")), "{node}");
+
+    fs::write(scripted.file(), "def transform(place, args): return -place['rating']")?;
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| -rating), "{}", held.value);
+    scripted.sql.batch_execute("update places set rating = 7 where id = 10").await?;
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| -rating), "{}", held.value);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_of_a_file_that_a_script_in_typescript_imports_is_as_live() -> Result<()> {
+    let source =
+        "interface Place { rating: number }\nexport const transform = (place: Place): number => place.rating * 10;";
+    let scripted = Scripted::written("score.ts", source, json!({}), json!({})).await?;
+    let mut client = Client::web_socket(&scripted.server.address, "/places").await?;
+    let mut held = Document::default();
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| rating * 10), "{}", held.value);
+
+    let imported = scripted.folder.path().join("lib/factor.ts");
+    fs::create_dir(scripted.folder.path().join("lib"))?;
+    fs::write(&imported, "export const factor: number = 2;")?;
+    fs::write(
+        scripted.file(),
+        "import { factor } from './lib/factor';\nexport const transform = (place: any): number => place.rating * factor;",
+    )?;
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| rating * 2), "{}", held.value);
+
+    fs::write(&imported, "export const factor: number = ;")?;
+    let node = scripted.node_until(|node| !node["error"].is_null()).await?;
+    assert!(node["error"].as_str().is_some_and(|error| error.contains("lib/factor.ts:1:31: SyntaxError")), "{node}");
+    fs::write(&imported, "export const factor: number = 3;")?;
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| rating * 3), "{}", held.value);
     Ok(())
 }
 

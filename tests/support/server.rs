@@ -20,7 +20,7 @@ use super::watchdog::Watchdog;
 /// The program under test.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sangre");
 /// A debug build on a busy machine takes its time.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(120);
 
 /// A running program and everything it printed.
 pub struct Running {

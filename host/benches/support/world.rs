@@ -107,7 +107,8 @@ pub async fn nodes() -> Result<Nodes> {
     let mut nodes = Nodes::default();
     let cache = HostSettings::default().cache;
     let building = stop.clone();
-    match tokio::task::spawn_blocking(move || runtime::ensure_javascript(&cache, &building)).await? {
+    match tokio::task::spawn_blocking(move || runtime::ensure(runtime::Language::JavaScript, &cache, &building)).await?
+    {
         Ok(_) => {
             let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples/javascript/occupancy.js");
             nodes.occupancy = Some(example.canonicalize()?);

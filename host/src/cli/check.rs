@@ -147,6 +147,7 @@ async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<Str
             deadline: Duration::from_millis(node.deadline_ms),
             memory: usize::try_from(node.memory_bytes).unwrap_or(usize::MAX),
             numbers: wasm::Numbers::new(node.numbers_as_strings),
+            has_clock: node.every_ms.is_some(),
         })
         .collect();
     if specs.is_empty() {

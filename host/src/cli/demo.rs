@@ -47,8 +47,9 @@ async fn build_nodes(folder: &Path, stop: &Stop) -> anyhow::Result<(Nodes, Optio
     let crate_dir = demo::open_at_crate();
     let rebuild = crate_dir.as_ref().map(|dir| Rebuild::start(dir.clone(), stop.clone()));
     let stop = stop.clone();
-    let runtime =
-        tokio::task::spawn_blocking(move || runtime::ensure_javascript(&HostSettings::default().cache, &stop));
+    let runtime = tokio::task::spawn_blocking(move || {
+        runtime::ensure(runtime::Language::JavaScript, &HostSettings::default().cache, &stop)
+    });
     let mut nodes = Nodes::default();
     match runtime.await? {
         Ok(_) => nodes.occupancy = Some(script),

@@ -10,7 +10,7 @@ use crate::query::{NodeDefinition, OnError};
 
 /// Keys of a node.
 pub const NODE: Keys =
-    Keys { known: &["script", "component", "deadline", "memory", "numbers", "on_error"], later: &["every"] };
+    Keys { known: &["script", "component", "every", "deadline", "memory", "numbers", "on_error"], later: &[] };
 
 /// A node of the configuration.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct NodeSettings {
     /// Numbers in rows and args reach it as strings.
     pub numbers_as_strings: bool,
     pub on_error: OnError,
+    /// How often the node is asked everything anew; `None`: it has no clock.
+    pub every_ms: Option<u64>,
 }
 
 impl NodeSettings {
@@ -36,7 +38,7 @@ impl NodeSettings {
 /// Where a node's code is; paths are absolute or count from the process's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeSource {
-    /// JavaScript or TypeScript source for the ready runtime.
+    /// Source for the ready runtime of its language: JavaScript, TypeScript or Python.
     Script(PathBuf),
     /// A WebAssembly component.
     Component(PathBuf),
@@ -52,9 +54,10 @@ pub(super) fn read_node(
     let fields = Fields::open(tree, path, &NODE, problems)?;
     let source = read_source(&fields, dir, problems);
     let deadline_ms = quantity(&fields, "deadline", "100ms", parse_duration_ms, problems);
-    let memory_bytes = quantity(&fields, "memory", "64MiB", parse_bytes, problems);
+    let memory_bytes = quantity(&fields, "memory", default_memory(&source), parse_bytes, problems);
     let numbers_as_strings = read_numbers(&fields, problems);
     let on_error = read_on_error(&fields, problems);
+    let every_ms = read_every(&fields, problems);
     Some(NodeSettings {
         name: name.clone(),
         source: source?,
@@ -62,6 +65,7 @@ pub(super) fn read_node(
         memory_bytes: memory_bytes?,
         numbers_as_strings: numbers_as_strings?,
         on_error: on_error?,
+        every_ms: every_ms?,
     })
 }
 
@@ -72,13 +76,12 @@ fn read_source(fields: &Fields<'_>, dir: &FilePath, problems: &mut Problems) -> 
             let at = fields.at("script");
             let extension = FilePath::new(script.as_str()).extension().and_then(|e| e.to_str()).unwrap_or_default();
             match extension {
-                "js" | "mjs" | "ts" | "mts" => return Some(NodeSource::Script(dir.join(script.as_str()))),
-                "py" => problems.push(script.place, &at, "scripts in Python are not supported yet"),
+                "js" | "mjs" | "ts" | "mts" | "py" => return Some(NodeSource::Script(dir.join(script.as_str()))),
                 _ => problems.push(
                     script.place,
                     &at,
                     format!(
-                        "\"{}\" is not JavaScript or TypeScript: its name ends in .js, .mjs, .ts or .mts",
+                        "\"{}\" is not JavaScript, TypeScript or Python: its name ends in .js, .mjs, .ts, .mts or .py",
                         script.text
                     ),
                 ),
@@ -113,6 +116,14 @@ fn read_numbers(fields: &Fields<'_>, problems: &mut Problems) -> Option<bool> {
     Some(true)
 }
 
+/// What an instance may have if nothing is said: Python begins with more than other languages end with.
+fn default_memory(source: &Option<NodeSource>) -> &'static str {
+    match source {
+        Some(NodeSource::Script(path)) if path.extension().is_some_and(|extension| extension == "py") => "256MiB",
+        _ => "64MiB",
+    }
+}
+
 fn read_on_error(fields: &Fields<'_>, problems: &mut Problems) -> Option<OnError> {
     const CHOICES: [&str; 3] = ["skip", "null", "hold"];
     let Some(tree) = fields.get("on_error") else { return Some(OnError::default()) };
@@ -132,6 +143,21 @@ fn read_on_error(fields: &Fields<'_>, problems: &mut Problems) -> Option<OnError
             None
         }
     }
+}
+
+/// The shortest `every`, in milliseconds: each time all of a node's rows are evaluated.
+const LEAST_EVERY_MS: u64 = 100;
+
+/// The inner `None`: there is none.
+fn read_every(fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<u64>> {
+    let Some(tree) = fields.get("every") else { return Some(None) };
+    let every = quantity(fields, "every", "3s", parse_duration_ms, problems)?;
+    if every < LEAST_EVERY_MS {
+        let message = format!("all rows are evaluated anew each time, so {LEAST_EVERY_MS}ms is the least");
+        problems.push(tree.place, &fields.at("every"), message);
+        return None;
+    }
+    Some(Some(every))
 }
 
 /// The duration or size at `key`, above 0.

@@ -58,7 +58,7 @@ auth: none
 origins: [\"https://a.example\"]
 limits: { connections: 5, queued: 1MiB, frame: 4096, depth: 3 }
 tables: { t: { where: { a: $auth.sub }, hide: [b], rls: ignore } }
-nodes: { n: { component: n.wasm, memory: 1MiB, deadline: 2s, on_error: null } }
+nodes: { n: { component: n.wasm, memory: 1MiB, deadline: 2s, on_error: null }, p: { script: n.py } }
 queries:
   q:
     route: /q/{a}
@@ -94,7 +94,7 @@ fn bad_files_are_bad_to_both() {
         "database: x\nlimits: { frame: 3 parsecs }",
         "database: x\ntables: { t: { rls: off } }",
         "database: x\nnodes: { n: {} }",
-        "database: x\nnodes: { n: { script: n.py } }",
+        "database: x\nnodes: { n: { script: n.rb } }",
         "database: x\nnodes: { n: { script: n.js, component: n.wasm } }",
         "database: x\nnodes: { n: { script: n.js, every: 3s } }",
         "database: x\nnodes: { n: { script: n.js, on_error: retry } }",

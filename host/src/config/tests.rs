@@ -32,16 +32,21 @@ fn the_least_file_has_defaults() {
 
 #[test]
 fn nodes_have_sources_and_limits() {
-    let text = "database: x\nnodes:\n  a: { script: nodes/a.js }\n  b: { component: /b.wasm, deadline: 1s, memory: 1GiB, on_error: hold, numbers: string }\n  c: { script: c.js, on_error: null }\n";
+    let text = "database: x\nnodes:\n  a: { script: nodes/a.js }\n  b: { component: /b.wasm, deadline: 1s, memory: 1GiB, on_error: hold, numbers: string }\n  c: { script: c.ts, on_error: null }\n  d: { script: d.py }\n  e: { script: e.py, memory: 128MiB }\n";
     let nodes = settings(text).nodes;
     assert_eq!(nodes[0].source, NodeSource::Script("/app/nodes/a.js".into()));
     assert_eq!((nodes[0].deadline_ms, nodes[0].memory_bytes), (100, 64 << 20));
     assert_eq!(nodes[1].source, NodeSource::Component("/b.wasm".into()));
     assert_eq!((nodes[1].deadline_ms, nodes[1].memory_bytes), (1000, 1 << 30));
-    assert_eq!(nodes.iter().map(|node| node.numbers_as_strings).collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(
+        nodes.iter().map(|node| node.numbers_as_strings).collect::<Vec<_>>(),
+        [false, true, false, false, false]
+    );
     let on_error: Vec<_> = nodes.iter().map(|node| node.on_error).collect();
     use crate::query::OnError;
-    assert_eq!(on_error, [OnError::Skip, OnError::Hold, OnError::Null]);
+    assert_eq!(on_error[..3], [OnError::Skip, OnError::Hold, OnError::Null]);
+    assert_eq!(nodes[3].source, NodeSource::Script("/app/d.py".into()));
+    assert_eq!((nodes[3].memory_bytes, nodes[4].memory_bytes), (256 << 20, 128 << 20));
 }
 
 #[test]
@@ -54,14 +59,14 @@ fn numbers_are_strings_or_not_mentioned() {
 #[test]
 fn mistakes_are_all_told_with_their_places() {
     let text =
-        "database: ${NOPE}\nlisten: 0.0.0.0:80\nlimits: { list: many }\nquerys: {}\nnodes:\n  a: { script: a.py }\n";
+        "database: ${NOPE}\nlisten: 0.0.0.0:80\nlimits: { list: many }\nquerys: {}\nnodes:\n  a: { script: a.rb }\n";
     assert_eq!(
         faults(text),
         "sangre.yaml:1:11: database: the environment variable NOPE is not set\n\
          sangre.yaml:4:1: unknown key \"querys\"; did you mean \"queries\"?\n\
          sangre.yaml:2:9: listen: 0.0.0.0:80 is reachable from elsewhere and `auth` is not set: write `auth: none` if that is meant\n\
          sangre.yaml:3:17: limits.list: expected a whole number from 1\n\
-         sangre.yaml:6:16: nodes.a.script: scripts in Python are not supported yet"
+         sangre.yaml:6:16: nodes.a.script: \"a.rb\" is not JavaScript, TypeScript or Python: its name ends in .js, .mjs, .ts, .mts or .py"
     );
 }
 

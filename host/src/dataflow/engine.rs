@@ -342,14 +342,26 @@ impl Engine {
     /// A node has a new version, or (`None`) none that works. `tick` counts its re-evaluations.
     pub fn node_changed(&mut self, node: NodeId, version: Option<NodeVersion>, tick: u64) -> Effects {
         let now = version.map(|version| (version, tick));
-        if self.versions.0[node.0 as usize] == now {
-            return Effects::default();
+        if self.versions.0[node.0 as usize] != now {
+            let mut versions = (*self.versions).clone();
+            versions.0[node.0 as usize] = now;
+            self.versions = Arc::new(versions);
+            self.mark_users(node, |_| true);
         }
-        let mut versions = (*self.versions).clone();
-        versions.0[node.0 as usize] = now;
-        self.versions = Arc::new(versions);
-        self.mark_users(node, |_| true);
         self.finish(Cause::Other)
+    }
+
+    /// The version that a node has turns out to be no good: another one takes its place, or (`None`) none, and no state that waits
+    /// for its answers is shown.
+    pub fn withdraw(&mut self, node: NodeId, version: Option<NodeVersion>, tick: u64) -> Effects {
+        let at = node.0 as usize;
+        let withdrawn = self.versions.0[at];
+        for (id, document) in &mut self.documents {
+            if document.waiting.take_if(|waiting| waiting.versions().0[at] == withdrawn).is_some() {
+                self.changed.insert(id);
+            }
+        }
+        self.node_changed(node, version, tick)
     }
 
     /// Asks a node again what it failed on for a reason that may pass ([`GuestError::passing`](super::guest::GuestError)).

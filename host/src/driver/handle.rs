@@ -242,7 +242,9 @@ pub enum NodeState {
     Running,
     /// It runs, and has failed on rows.
     Failing,
-    /// Its file is bad: the version before runs.
+    /// It kept failing, and is tried again after a pause; until then documents that need it wait.
+    Suspended,
+    /// The newest version of its file is no good: the version before runs.
     Outdated,
     /// Its file is bad, and nothing runs.
     Broken,

@@ -11,6 +11,7 @@
 //! - No queue is unbounded: commands and source events are, what engine effects start is bounded by what is subscribed.
 //! - Patches are not computed here but by whoever sends one first ([`Emission::patch`](crate::revision::Emission)).
 
+mod conduct;
 mod documents;
 pub mod handle;
 mod live;
@@ -73,6 +74,8 @@ pub struct NodeOptions {
     /// How it is given numbers.
     pub numbers: Numbers,
     pub on_error: OnError,
+    /// How often everything is asked of it anew, if it reads the clock or randomness.
+    pub every: Option<std::time::Duration>,
 }
 
 /// Why the engine stopped: somebody has to do what the message says.

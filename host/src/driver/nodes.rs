@@ -1,31 +1,57 @@
 //! The node host as the writer knows it: which versions there are, and batches of calls that come back answered.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::NodeOptions;
+use super::conduct::{Conduct, Outcome, Verdict};
 use super::handle::{NodeInfo, NodeState};
 use super::open::Shared;
 use crate::dataflow::guest::{GuestCall, NodeVersion};
 use crate::dataflow::plan::{NodeCall, NodeId, Plan, Shape, Step};
 use crate::wasm::{HostSettings, NodeError, NodeEvent, NodeHost, NodeKind, NodeSpec};
 
-/// Calls of one version of a node.
-type Batch = ((NodeId, NodeVersion), Vec<Arc<GuestCall>>);
+/// Calls of one version of a node in one tick.
+type Batch = ((NodeId, NodeVersion, u64), Vec<Arc<GuestCall>>);
 
 /// See the module.
 pub(super) struct Nodes {
     host: Option<NodeHost>,
     events: Option<mpsc::Receiver<NodeEvent>>,
-    /// The version that each node has; `None`: never loaded.
-    pub versions: Vec<Option<NodeVersion>>,
-    failures: Vec<Failures>,
-    /// Which nodes have said whether they can be loaded.
-    reported: Vec<bool>,
+    nodes: Vec<Node>,
     /// Who asked for a look at a node's file, and which look it was.
     waiting: Vec<(NodeId, u64, oneshot::Sender<NodeInfo>)>,
+}
+
+/// One node of the configuration.
+#[derive(Default)]
+struct Node {
+    /// The version that is asked; `None`: never loaded.
+    version: Option<NodeVersion>,
+    /// The one before it, if that did well.
+    before: Option<NodeVersion>,
+    /// Tells one asking anew from the next: the number of times; with `every`, the time in milliseconds since 1970.
+    tick: u64,
+    every: Option<Duration>,
+    /// When `every` is due next.
+    due: Option<Instant>,
+    /// Batches that are being answered.
+    open: usize,
+    /// Whether it has said if it can be loaded.
+    reported: bool,
+    conduct: Conduct,
+    failures: Failures,
+}
+
+/// What the engine is to ask from now on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    pub node: NodeId,
+    /// `None`: nothing, so documents wait.
+    pub version: Option<NodeVersion>,
+    pub tick: u64,
 }
 
 /// Rows that a version of a node failed on.
@@ -35,15 +61,7 @@ struct Failures {
     /// How many of them the log has not told yet, since when it last told any.
     untold: u64,
     told: Option<Instant>,
-    /// When those that may pass are asked again.
-    retry_at: Option<Instant>,
-    /// When the last retry was due, and how long it was waited for.
-    retried: Option<Instant>,
-    pause: Duration,
 }
-
-/// The first and the longest pause before rows that a node failed on for a passing reason are asked again.
-const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Batches that may be worth answering in passing, at once.
 const BATCHES_IN_PASSING: usize = 4;
@@ -54,16 +72,17 @@ const TELL: Duration = Duration::from_secs(1);
 /// How much of a failing input the log shows, in bytes.
 const SHOWN: usize = 200;
 
-impl Failures {
-    /// Each pause is twice as long as the one before; a retry that went well until now begins anew.
-    fn plan_retry(&mut self, now: Instant) {
-        if self.retry_at.is_some() {
-            return;
-        }
-        let again = self.retried.is_some_and(|at| now.duration_since(at) < 2 * self.pause);
-        self.pause = if again { (self.pause * 2).min(RETRY.1) } else { RETRY.0 };
-        self.retried = Some(now + self.pause);
-        self.retry_at = self.retried;
+impl Node {
+    fn change(&self, node: NodeId) -> Change {
+        Change { node, version: self.version.filter(|_| !self.conduct.rests()), tick: self.tick }
+    }
+
+    /// Nothing that was answered before answers what is asked from now on.
+    fn ask_anew(&mut self, now: Instant) {
+        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
+        let next = self.tick + 1;
+        self.tick = if self.every.is_some() { next.max(time) } else { next };
+        self.due = self.every.map(|every| now + every);
     }
 }
 
@@ -77,27 +96,17 @@ impl Nodes {
             deadline: node.deadline,
             memory: node.memory,
             numbers: node.numbers,
+            has_clock: node.every.is_some(),
         });
-        let versions = vec![None; nodes.len()];
-        if nodes.is_empty() {
-            return Ok(Nodes {
-                host: None,
-                events: None,
-                versions,
-                failures: Vec::new(),
-                reported: Vec::new(),
-                waiting: Vec::new(),
-            });
-        }
-        let (host, events) = NodeHost::start(settings, specs.collect())?;
-        Ok(Nodes {
-            host: Some(host),
-            events: Some(events),
-            versions,
-            failures: vec![Failures::default(); nodes.len()],
-            reported: vec![false; nodes.len()],
-            waiting: Vec::new(),
-        })
+        let state = nodes.iter().map(|node| Node { every: node.every, ..Node::default() }).collect();
+        let (host, events) = match nodes.is_empty() {
+            true => (None, None),
+            false => {
+                let (host, events) = NodeHost::start(settings, specs.collect())?;
+                (Some(host), Some(events))
+            }
+        };
+        Ok(Nodes { host, events, nodes: state, waiting: Vec::new() })
     }
 
     /// The next change; never, without nodes.
@@ -111,48 +120,58 @@ impl Nodes {
         std::future::pending().await
     }
 
-    /// Whether every node has been loaded, or has said why it cannot be.
-    pub(super) fn are_known(&self) -> bool {
-        self.reported.iter().all(|reported| *reported)
+    /// What is to be asked of each node.
+    pub(super) fn all(&self) -> Vec<Change> {
+        self.nodes.iter().zip(0..).map(|(node, index)| node.change(NodeId(index))).collect()
     }
 
-    /// Notes a change. The node and its version, if that is new.
-    pub(super) fn take(&mut self, event: NodeEvent, shared: &Shared) -> Option<(NodeId, NodeVersion)> {
-        match event {
-            NodeEvent::Loaded { node, .. } | NodeEvent::Failed { node, .. } => self.reported[node.0 as usize] = true,
-            NodeEvent::Looked { node, look } => {
-                for (_, _, reply) in self.waiting.extract_if(.., |(of, asked, _)| *of == node && *asked <= look) {
-                    // Whoever asked may have gone.
-                    let _ = reply.send(shared.nodes.borrow()[node.0 as usize].clone());
-                }
-                return None;
+    /// Whether every node has been loaded, or has said why it cannot be.
+    pub(super) fn are_known(&self) -> bool {
+        self.nodes.iter().all(|node| node.reported)
+    }
+
+    /// Notes what happened to a file. What is to be asked, if that is new.
+    pub(super) fn take(&mut self, event: NodeEvent, shared: &Shared) -> Option<Change> {
+        if let NodeEvent::Looked { node, look } = event {
+            for (_, _, reply) in self.waiting.extract_if(.., |(of, asked, _)| *of == node && *asked <= look) {
+                // Whoever asked may have gone.
+                let _ = reply.send(shared.nodes.borrow()[node.0 as usize].clone());
             }
+            return None;
         }
         let mut new = None;
         shared.nodes.send_modify(|infos| new = self.note(event, infos));
         new
     }
 
-    fn note(&mut self, event: NodeEvent, infos: &mut [NodeInfo]) -> Option<(NodeId, NodeVersion)> {
+    fn note(&mut self, event: NodeEvent, infos: &mut [NodeInfo]) -> Option<Change> {
         match event {
-            NodeEvent::Loaded { node, version, kind } => {
-                let index = node.0 as usize;
-                let info = &mut infos[index];
+            NodeEvent::Loaded { node: id, version, kind } => {
+                let (node, info) = (&mut self.nodes[id.0 as usize], &mut infos[id.0 as usize]);
+                node.reported = true;
                 info.kind = kind_name(kind).into();
                 info.version = format!("{:016x}", version.0);
-                let is_new = self.versions[index].replace(version) != Some(version);
+                let is_new = node.version != Some(version);
                 // What the same code failed on it would fail on again.
-                if is_new || info.state != NodeState::Failing {
+                if is_new || !matches!(info.state, NodeState::Failing | NodeState::Suspended) {
                     (info.state, info.error) = (NodeState::Running, None);
-                    self.failures[index] = Failures::default();
+                    node.failures = Failures::default();
                 }
-                if is_new {
-                    tracing::info!("node {} runs version {}", info.name, info.version);
+                if !is_new {
+                    return None;
                 }
-                is_new.then_some((node, version))
+                tracing::info!("node {} runs version {}", info.name, info.version);
+                let before = node.version.replace(version);
+                node.before = before.filter(|_| node.conduct.is_well());
+                node.conduct = Conduct::begin(node.before.is_some());
+                if node.every.is_some() {
+                    node.ask_anew(Instant::now());
+                }
+                Some(node.change(id))
             }
-            NodeEvent::Failed { node, reason } => {
-                let info = &mut infos[node.0 as usize];
+            NodeEvent::Failed { node: id, reason } => {
+                let (node, info) = (&mut self.nodes[id.0 as usize], &mut infos[id.0 as usize]);
+                node.reported = true;
                 let stays = if info.version.is_empty() { "" } else { "; the version before stays" };
                 tracing::warn!("node {} cannot be loaded: {reason}{stays}", info.name);
                 info.state = if info.version.is_empty() { NodeState::Broken } else { NodeState::Outdated };
@@ -163,17 +182,69 @@ impl Nodes {
         }
     }
 
+    /// Notes what came of calls, before the engine is told. The versions that are withdrawn, and what takes their places.
+    pub(super) fn judge(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) -> Vec<Change> {
+        self.note_failures(calls, shared);
+        let mut outcomes: Vec<(NodeId, Outcome)> = Vec::new();
+        for call in calls {
+            let node = &self.nodes[call.node.0 as usize];
+            if node.version != Some(call.version) || node.tick != call.tick {
+                continue;
+            }
+            let at = outcomes.iter().position(|(id, _)| *id == call.node).unwrap_or_else(|| {
+                outcomes.push((call.node, Outcome::default()));
+                outcomes.len() - 1
+            });
+            let outcome = &mut outcomes[at].1;
+            outcome.answered += 1;
+            if let Some(Err(error)) = call.answer() {
+                outcome.failed += 1;
+                outcome.passing += usize::from(error.passing);
+            }
+        }
+        let now = Instant::now();
+        outcomes.into_iter().filter_map(|(id, outcome)| self.judge_one(id, outcome, now, shared)).collect()
+    }
+
+    fn judge_one(&mut self, id: NodeId, outcome: Outcome, now: Instant, shared: &Shared) -> Option<Change> {
+        let node = &mut self.nodes[id.0 as usize];
+        let change = |f: &mut dyn FnMut(&mut NodeInfo)| shared.nodes.send_modify(|infos| f(&mut infos[id.0 as usize]));
+        match node.conduct.judge(outcome, now) {
+            Verdict::GoOn => return None,
+            Verdict::RollBack => {
+                let before = node
+                    .before
+                    .take()
+                    .filter(|before| self.host.as_ref().is_some_and(|host| host.restore(id, *before)))?;
+                node.version = Some(before);
+                node.conduct = Conduct::begin(false);
+                change(&mut |info| {
+                    let error = info.error.take().unwrap_or_default();
+                    let reason = format!("version {} is not used, for it {error}", info.version);
+                    tracing::warn!("node {}: {reason}; the version before stays", info.name);
+                    (info.state, info.error) = (NodeState::Outdated, Some(reason));
+                    info.version = format!("{:016x}", before.0);
+                });
+            }
+            Verdict::Suspend => {
+                let pause = node.conduct.pause().as_secs();
+                change(&mut |info| {
+                    tracing::warn!("node {} keeps failing: it is tried again in {pause} s", info.name);
+                    info.state = NodeState::Suspended;
+                });
+            }
+        }
+        Some(self.nodes[id.0 as usize].change(id))
+    }
+
     /// Tells the log and the operator of rows that nodes failed on; clients see only what the node's policy makes of it.
-    pub(super) fn note_failures(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) {
+    fn note_failures(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) {
         for call in calls {
             let Some(Err(error)) = call.answer() else { continue };
             let index = call.node.0 as usize;
-            let failures = &mut self.failures[index];
+            let failures = &mut self.nodes[index].failures;
             failures.rows += 1;
             failures.untold += 1;
-            if error.passing {
-                failures.plan_retry(Instant::now());
-            }
             if failures.told.is_some_and(|told| told.elapsed() < TELL) {
                 continue;
             }
@@ -200,21 +271,39 @@ impl Nodes {
 
     /// The nodes that are now to be asked again what they failed on for a passing reason.
     pub(super) fn due_retries(&mut self, now: Instant) -> Vec<NodeId> {
-        let due = |failures: &mut Failures| failures.retry_at.take_if(|at| *at <= now).is_some();
-        let nodes = self.failures.iter_mut().zip(0..);
-        nodes.filter_map(|(failures, index)| due(failures).then_some(NodeId(index))).collect()
+        let nodes = self.nodes.iter_mut().zip(0..);
+        nodes.filter_map(|(node, index)| node.conduct.is_retry_due(now).then_some(NodeId(index))).collect()
+    }
+
+    /// The nodes that are now to be asked everything anew: those with `every` whose time has come, unless they still answer what they
+    /// were asked before, and those that have rested.
+    pub(super) fn due(&mut self, now: Instant, shared: &Shared) -> Vec<Change> {
+        let mut due = Vec::new();
+        for (node, index) in self.nodes.iter_mut().zip(0..) {
+            let rested = node.conduct.is_rested(now);
+            let ticks = node.due.is_some_and(|at| at <= now) && node.open == 0 && !node.conduct.rests();
+            if !rested && !ticks {
+                continue;
+            }
+            node.ask_anew(now);
+            if rested {
+                shared.nodes.send_modify(|infos| infos[index as usize].state = NodeState::Failing);
+            }
+            due.push(node.change(NodeId(index)));
+        }
+        due
     }
 
     /// Asks guests. What can be answered in a moment is, if there is that moment; those calls are given back. For the rest one
     /// future for each node and version, whose calls are answered when it is done.
     pub(super) fn evaluate(
-        &self,
+        &mut self,
         calls: Vec<Arc<GuestCall>>,
         in_passing: bool,
     ) -> (Vec<Arc<GuestCall>>, Vec<impl Future<Output = Vec<Arc<GuestCall>>> + Send + use<>>) {
         let mut batches: Vec<Batch> = Vec::new();
         for call in calls {
-            let of = (call.node, call.version);
+            let of = (call.node, call.version, call.tick);
             match batches.iter_mut().find(|(other, _)| *other == of) {
                 Some((_, batch)) => batch.push(call),
                 None => batches.push((of, vec![call])),
@@ -224,19 +313,29 @@ impl Nodes {
         let mut answered = Vec::new();
         if in_passing && batches.len() <= BATCHES_IN_PASSING {
             for (_, calls) in
-                batches.extract_if(.., |((node, version), calls)| host.answer_in_passing(*node, *version, calls))
+                batches.extract_if(.., |((node, version, _), calls)| host.answer_in_passing(*node, *version, calls))
             {
                 answered.extend(calls);
             }
         }
-        let ask = |((node, version), calls): Batch| {
+        let ask = |((node, version, _), calls): Batch| {
             let answered = host.evaluate(node, version, calls.clone());
             async move {
                 answered.await;
                 calls
             }
         };
+        for ((node, ..), _) in &batches {
+            self.nodes[node.0 as usize].open += 1;
+        }
         (answered, batches.into_iter().map(ask).collect())
+    }
+
+    /// A future of [`Nodes::evaluate`] is done.
+    pub(super) fn finished(&mut self, calls: &[Arc<GuestCall>]) {
+        if let Some(call) = calls.first() {
+            self.nodes[call.node.0 as usize].open -= 1;
+        }
     }
 
     /// Looks at a node's file as if it had changed; `reply` is told how the node is then.
@@ -267,25 +366,4 @@ pub(crate) fn kind_of(plan: &Plan, node: NodeId) -> Option<NodeKind> {
     });
     let reduces = |list: &crate::dataflow::plan::List| matches!(&list.shape, Shape::Reduce(call) if is(call));
     steps.or_else(|| plan.lists.iter().any(reduces).then_some(NodeKind::Reduce))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_while_retries_fail() {
-        let mut failures = Failures::default();
-        let mut now = Instant::now();
-        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-            failures.plan_retry(now);
-            failures.plan_retry(now);
-            let at = failures.retry_at.take().expect("planned");
-            assert_eq!(at - now, Duration::from_secs(seconds));
-            now = at;
-        }
-        now += Duration::from_secs(600);
-        failures.plan_retry(now);
-        assert_eq!(failures.retry_at, Some(now + Duration::from_secs(1)), "it was well for long");
-    }
 }

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::documents::News;
+use super::nodes::Change;
 use super::setup;
 use super::starving::Starving;
 use super::writer::{Chore, Writer};
 use super::{DriverError, Options};
-use crate::dataflow::plan::{DocumentId, NodeId, Plan};
+use crate::dataflow::plan::{DocumentId, Plan};
 use crate::dataflow::{Effects, Engine};
 use crate::query::{Compiled, Routes};
 
@@ -108,8 +109,8 @@ impl Writer {
 
     /// Goes on with this engine, which has no documents yet.
     pub(super) fn new_engine(&mut self, mut engine: Engine) -> Effects {
-        for (index, version) in self.nodes.versions.iter().enumerate() {
-            engine.node_changed(NodeId(index as u32), *version, 0);
+        for Change { node, version, tick } in self.nodes.all() {
+            engine.node_changed(node, version, tick);
         }
         self.engine = Some(engine);
         self.starving = Starving::default();

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::documents::{Asked, Document, News, Opened, Standing, name};
 use super::handle::{Code, State};
 use super::live::Live;
-use super::nodes::Nodes;
+use super::nodes::{Change, Nodes};
 use super::open::{Command, Refused, Serving, Shared, problem};
 use super::replan::Why;
 use super::setup::Pauses;
@@ -154,7 +154,9 @@ impl Writer {
                     }
                 }
                 Some(calls) = self.guests.join_next() => {
-                    self.answered(&calls.expect("the node host answers every call"));
+                    let calls = calls.expect("the node host answers every call");
+                    self.nodes.finished(&calls);
+                    self.answered(&calls);
                 }
                 Some(chore) = self.chores.join_next() => {
                     self.chore_done(chore.expect("chores do not panic"))?;
@@ -169,8 +171,8 @@ impl Writer {
 
     fn node_event(&mut self, event: NodeEvent) {
         let were_known = self.nodes.are_known();
-        if let Some((node, version)) = self.nodes.take(event, &self.shared) {
-            self.step(|engine| engine.node_changed(node, Some(version), 0));
+        if let Some(change) = self.nodes.take(event, &self.shared) {
+            self.change(change);
         }
         if self.nodes.are_known() && !were_known {
             // Who has waited for a node that does not load is told now.
@@ -336,9 +338,16 @@ impl Writer {
         }
     }
 
+    /// Another version is to be asked from now on, or everything anew.
+    fn change(&mut self, Change { node, version, tick }: Change) {
+        self.step(|engine| engine.node_changed(node, version, tick));
+    }
+
     /// Guests have answered these.
     fn answered(&mut self, calls: &[Arc<GuestCall>]) {
-        self.nodes.note_failures(calls, &self.shared);
+        for Change { node, version, tick } in self.nodes.judge(calls, &self.shared) {
+            self.step(|engine| engine.withdraw(node, version, tick));
+        }
         let _span = tracing::trace_span!(target: "sangre::stages", "answers").entered();
         self.step(|engine| engine.answered(calls));
     }
@@ -472,6 +481,9 @@ impl Writer {
             }
         }
         self.feed(now);
+        for change in self.nodes.due(now, &self.shared) {
+            self.change(change);
+        }
         for node in self.nodes.due_retries(now) {
             self.step(|engine| engine.retry(node));
         }

@@ -34,6 +34,7 @@ fn node_json(node: &NodeInfo) -> serde_json::Value {
         NodeState::Loading => "loading",
         NodeState::Running => "running",
         NodeState::Failing => "failing",
+        NodeState::Suspended => "suspended",
         NodeState::Outdated => "outdated",
         NodeState::Broken => "broken",
     };

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use super::bindings::Answers;
 use super::error::{Failure, Fault};
+use super::instance::Batch;
 use super::limits::{MAX_DEPTH, Stopwatch};
 use super::program::{NodeKind, Program};
 
@@ -30,6 +31,8 @@ pub(super) trait Question {
     fn write_args(&self, numbers: Numbers, out: &mut String);
     /// Appends the input's JSON text.
     fn write_input(&self, numbers: Numbers, out: &mut String);
+    /// When it is asked ([`GuestCall::tick`](crate::dataflow::guest::GuestCall)).
+    fn tick(&self) -> u64;
     /// Whether both are known to have equal args without writing them.
     fn has_same_args(&self, other: &Self) -> bool;
     /// Takes the answer: a JSON text, or why there is none.
@@ -52,7 +55,7 @@ impl Numbers {
     }
 }
 
-/// Questions in groups of equal args.
+/// Questions of one tick, in groups of equal args.
 pub(super) struct Questions<Q> {
     numbers: Numbers,
     questions: Vec<Q>,
@@ -85,6 +88,10 @@ impl<Q: Question> Questions<Q> {
         }
         order.sort_unstable();
         Questions { numbers, questions, args, order }
+    }
+
+    fn in_its_tick<'a>(&self, program: &Program, text: &'a str) -> Batch<'a> {
+        Batch { text, tick: self.questions.first().and_then(|question| program.clock(question.tick())) }
     }
 
     pub fn len(&self) -> usize {
@@ -134,12 +141,13 @@ impl<Q: Question> Questions<Q> {
         let (range, text) = self.batch(0, MOST_IN_PASSING);
         range.len() == self.len()
             && program
-                .evaluate_in_passing(&text)
+                .evaluate_in_passing(self.in_its_tick(program, &text))
                 .is_some_and(|answers| self.take(program.kind(), &range, &answers).is_ok())
     }
 
     fn search(&self, program: &Program, range: Range<usize>, text: &str, since: Stopwatch) -> Result<(), Failure> {
-        let fault = match program.evaluate(text).and_then(|answers| self.take(program.kind(), &range, &answers)) {
+        let batch = self.in_its_tick(program, text);
+        let fault = match program.evaluate(batch).and_then(|answers| self.take(program.kind(), &range, &answers)) {
             Ok(()) => return Ok(()),
             Err(fault) => fault,
         };
@@ -237,6 +245,9 @@ mod tests {
         }
         fn write_input(&self, _: Numbers, out: &mut String) {
             out.push_str(self.1);
+        }
+        fn tick(&self) -> u64 {
+            0
         }
         fn has_same_args(&self, other: &Self) -> bool {
             std::ptr::eq(self.0, other.0)

@@ -21,7 +21,7 @@ pub enum NodeError {
     TooManyFiles { importer: String, line: u32, from: String, limit: usize },
     #[error("{} has {size} bytes: a node may have {limit}", .path.display())]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
-    #[error("{} is not a script this server runs: it has to end in .js, .mjs, .ts or .mts", .0.display())]
+    #[error("{} is not a script this server runs: it has to end in .js, .mjs, .ts, .mts or .py", .0.display())]
     UnknownLanguage(PathBuf),
     #[error("{} is not UTF-8", .0.display())]
     NotText(PathBuf),
@@ -48,6 +48,8 @@ pub enum NodeError {
     Script(String),
     #[error("is a {found}, but queries use it as a {expected}")]
     Kind { found: NodeKind, expected: NodeKind },
+    #[error("failed on {failed} of {rows} rows that the version before answered, the last: {last}")]
+    Probe { failed: usize, rows: usize, last: String },
     #[error(transparent)]
     Tool(#[from] ToolError),
     #[error("the WebAssembly engine cannot be started: {0}")]

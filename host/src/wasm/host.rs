@@ -1,9 +1,9 @@
 //! The node host as the driver sees it: start it with the configured nodes, hear of versions, have calls answered.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -15,8 +15,10 @@ use super::error::{Failure, NodeError};
 use super::files::cache_dir;
 use super::keeper::{Keeper, Shared, Versions};
 use super::log::NodeLog;
+use super::probe::Recent;
 use super::program::{NodeKind, Program};
-use super::sources::{READER, Sources};
+use super::runtime::{Language, Runtimes};
+use super::sources::Sources;
 use super::tools::Stop;
 use super::watch::Watch;
 use super::work::{Job, Workers};
@@ -82,19 +84,26 @@ pub struct NodeSpec {
     pub memory: usize,
     /// How it is given numbers, in rows and in args.
     pub numbers: Numbers,
+    /// Whether it may read a clock: that of the tick it is asked in.
+    pub has_clock: bool,
 }
 
 impl NodeSpec {
-    /// A node with the default limits: 100 ms for a batch, 64 MiB.
+    /// A node with the default limits: 100 ms for a batch, 64 MiB, or what its script's language needs.
     pub fn new(id: NodeId, name: impl Into<Arc<str>>, source: NodeSource) -> Self {
+        let language = match &source {
+            NodeSource::Script(path) => Language::of(path),
+            NodeSource::Component(_) => None,
+        };
         NodeSpec {
             id,
             name: name.into(),
             source,
             kind: None,
             deadline: Duration::from_millis(100),
-            memory: 64 << 20,
+            memory: language.map_or(64 << 20, Language::memory),
             numbers: Numbers::AsNumbers,
+            has_clock: false,
         }
     }
 }
@@ -130,6 +139,9 @@ pub struct NodeHost {
 /// Calls that may be worth answering in passing.
 const CALLS_IN_PASSING: usize = 64;
 
+/// Bytes of memory the pool has for every instance; its node may be allowed less.
+const LEAST_POOLED: usize = 64 << 20;
+
 /// Events that may wait to be read.
 const EVENTS: usize = 64;
 
@@ -137,15 +149,17 @@ impl NodeHost {
     /// Starts to load and watch `nodes`; each reports at least once, in any order. Returns before anything is loaded.
     pub fn start(settings: HostSettings, nodes: Vec<NodeSpec>) -> Result<(Self, mpsc::Receiver<NodeEvent>), NodeError> {
         let (events, receiver) = mpsc::channel(EVENTS);
-        let memory = nodes.iter().map(|node| node.memory).max().unwrap_or(0).max(READER.memory);
+        // With less than some component begins with, the pool would refuse it in words that name no setting.
+        let memory = nodes.iter().map(|node| node.memory).fold(LEAST_POOLED, usize::max);
         // Each thread's running one and as many warm ones, for two versions of each node while one follows the other; and one
         // that reads its script.
         let instances = nodes.len().saturating_mul((settings.parallel + 1) * 4 + 1).clamp(16, 1_000);
         let cache = CodeCache::open(settings.cache.join("code"));
         let shared = Arc::new(Shared {
             engine: Engine::start(instances as u32, memory, cache)?,
-            javascript: Mutex::new(None),
+            runtimes: Runtimes::default(),
             versions: nodes.iter().map(|_| Versions::default()).collect(),
+            recent: nodes.iter().map(|_| Recent::default()).collect(),
             looks: nodes.iter().map(|_| AtomicU64::new(0)).collect(),
             events,
             stopped: AtomicBool::new(false),
@@ -158,6 +172,11 @@ impl NodeHost {
         Ok((NodeHost { _watch: watch, wakers, shared, ids, workers }, receiver))
     }
 
+    /// Makes an earlier version the newest again. False if it is not there any more.
+    pub fn restore(&self, node: NodeId, version: NodeVersion) -> bool {
+        self.ids.iter().position(|id| *id == node).is_some_and(|index| self.shared.versions[index].restore(version))
+    }
+
     /// Looks at a node's file as if it had changed; what comes of it is told as an event, and then
     /// [`NodeEvent::Looked`] with the number given here. `None`: there is no such node.
     pub fn reload(&self, node: NodeId) -> Option<u64> {
@@ -168,13 +187,14 @@ impl NodeHost {
         Some(look)
     }
 
-    /// Answers every call right here, on the thread of the caller, if the node is known to answer in microseconds; if not, none,
+    /// Answers every call, all of one tick, right here, on the thread of the caller, if the node is known to answer in microseconds; if not, none,
     /// and false. A guest that does not keep to what is known of it holds up the caller for a few milliseconds, once in a while.
     pub fn answer_in_passing(&self, node: NodeId, version: NodeVersion, calls: &[Arc<GuestCall>]) -> bool {
         if calls.len() > CALLS_IN_PASSING {
             return false;
         }
-        let Some((_, program)) = self.program(node, version) else { return false };
+        let Some((index, program)) = self.program(node, version) else { return false };
+        self.shared.recent[index].note(calls);
         Questions::new(calls.to_vec(), program.numbers()).ask_in_passing(&program)
     }
 
@@ -183,7 +203,7 @@ impl NodeHost {
         Some((index, self.shared.versions[index].get(version)?))
     }
 
-    /// Has every call answered ([`GuestCall::answer`]) by `version` of `node`, which may be an older one. The future is
+    /// Has every call, all of one tick, answered ([`GuestCall::answer`]) by `version` of `node`, which may be an older one. The future is
     /// done when all are; dropping it stops nothing.
     pub fn evaluate(
         &self,
@@ -194,6 +214,7 @@ impl NodeHost {
         let finished = match self.program(node, version) {
             _ if calls.is_empty() => None,
             Some((index, program)) => {
+                self.shared.recent[index].note(&calls);
                 let (job, finished) = Job::new(program, calls);
                 self.workers.push(index, job);
                 Some(finished)
@@ -251,6 +272,10 @@ impl Question for Arc<GuestCall> {
 
     fn write_input(&self, numbers: Numbers, out: &mut String) {
         write(&self.input, numbers, out);
+    }
+
+    fn tick(&self) -> u64 {
+        self.tick
     }
 
     fn has_same_args(&self, other: &Self) -> bool {

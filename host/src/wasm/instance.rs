@@ -39,9 +39,16 @@ pub(super) struct GuestState {
     deadline: Duration,
     /// For this call, if less than the deadline.
     patience: Option<Duration>,
+    /// What clocks show, in milliseconds since 1970, if the node has any.
+    tick: Option<u64>,
 }
 
 impl GuestState {
+    /// What clocks show, in milliseconds since 1970; `None`: the node has none.
+    pub fn tick(&self) -> Option<u64> {
+        self.tick
+    }
+
     /// Writes to the node's log.
     pub fn log(&self, level: Level, message: &str) {
         self.log.write(level, message);
@@ -57,6 +64,15 @@ impl WasiView for GuestState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.wasi.ctx()
     }
+}
+
+/// What a guest is asked at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batch<'a> {
+    /// JSON, as the interface has it.
+    pub text: &'a str,
+    /// What clocks show, in milliseconds since 1970.
+    pub tick: Option<u64>,
 }
 
 /// A started guest.
@@ -81,6 +97,7 @@ impl Guest {
             stopwatch: Stopwatch::start(),
             deadline: limits.deadline,
             patience: None,
+            tick: None,
         };
         let mut store = Store::new(code.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
@@ -131,13 +148,14 @@ impl Guest {
     }
 
     /// Asks a batch. After a fault the guest must not be asked again. With `patience` it may compute only for about as long,
-    /// though at least to the next tick of the engine.
-    pub fn evaluate(&mut self, batch: &str, patience: Option<Duration>) -> Result<Answers, Fault> {
+    /// though at least until the engine looks at it next.
+    pub fn evaluate(&mut self, batch: Batch<'_>, patience: Option<Duration>) -> Result<Answers, Fault> {
         arm(&mut self.store, patience.unwrap_or(self.limits.deadline));
         let state = self.store.data_mut();
         state.patience = patience;
+        state.tick = batch.tick;
         state.memory.take_refusal();
-        let outcome = finished(self.code.interface.evaluate(&mut self.store, &self.instance, batch));
+        let outcome = finished(self.code.interface.evaluate(&mut self.store, &self.instance, batch.text));
         self.calls += 1;
         match outcome {
             Ok(answers) => {

@@ -19,9 +19,10 @@ use super::error::NodeError;
 use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
 use super::limits::Limits;
 use super::log::NodeLog;
+use super::probe::Recent;
 use super::program::{Parts, Program};
-use super::runtime::ensure_javascript;
-use super::sources::{Language, Sources};
+use super::runtime::{Language, Runtime, Runtimes};
+use super::sources::Sources;
 use super::tools::Stop;
 use crate::data::with_causes;
 use crate::dataflow::guest::NodeVersion;
@@ -39,10 +40,11 @@ const MAX_VERSIONS: usize = 8;
 pub(super) struct Shared {
     pub settings: HostSettings,
     pub engine: Engine,
-    /// What JavaScript needs, once a node needed it.
-    pub javascript: Mutex<Option<Language>>,
+    pub runtimes: Runtimes,
     /// By node.
     pub versions: Vec<Versions>,
+    /// By node.
+    pub recent: Vec<Recent>,
     /// By node, how often somebody has asked for a look at the file.
     pub looks: Vec<AtomicU64>,
     pub events: mpsc::Sender<NodeEvent>,
@@ -61,6 +63,14 @@ impl Versions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|have| have.version() == version).cloned()
     }
 
+    /// Makes this version the newest, if it is still there.
+    pub fn restore(&self, version: NodeVersion) -> bool {
+        let Some(program) = self.get(version) else { return false };
+        program.reinstate();
+        self.put(program);
+        true
+    }
+
     /// Makes `program` the newest. One of the same version, as after an edit was undone, is replaced.
     fn put(&self, program: Arc<Program>) {
         let mut programs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +87,7 @@ impl Versions {
 enum Content {
     Component(Arc<[u8]>),
     /// With the files for the runtime, or why they cannot be read.
-    Script(Language, Result<Vec<SourceFile>, NodeError>),
+    Script(Runtime, Result<Vec<SourceFile>, NodeError>),
 }
 
 /// The keeper of one node.
@@ -171,9 +181,9 @@ impl Keeper {
         let limit = self.shared.settings.component_bytes;
         match &self.spec.source {
             NodeSource::Script(path) => {
-                let language = self.language(path)?;
-                let found = self.sources.look(&language, limit, &self.log)?;
-                Ok((Content::Script(language, found.files), found.hash))
+                let runtime = self.runtime(path)?;
+                let found = self.sources.look(&runtime, limit, &self.log)?;
+                Ok((Content::Script(runtime, found.files), found.hash))
             }
             NodeSource::Component(path) => {
                 let bytes = read(path, limit)?;
@@ -185,13 +195,13 @@ impl Keeper {
 
     fn load(&self, content: Content, hash: blake3::Hash) -> Result<Program, NodeError> {
         let (code, source) = match content {
-            Content::Script(language, files) => (language.runtime, Some(files?)),
+            Content::Script(runtime, files) => (runtime.code, Some(files?)),
             Content::Component(bytes) => (Arc::new(Code::load(&self.shared.engine, &bytes)?), None),
         };
         if source.is_none() && code.is_runtime() {
             return Err(NodeError::NoNode);
         }
-        Program::start(Parts {
+        let program = Program::start(Parts {
             version: self.version(&code, hash),
             code,
             source,
@@ -202,29 +212,18 @@ impl Keeper {
                 output: self.shared.settings.output_bytes,
             },
             numbers: self.spec.numbers,
+            has_clock: self.spec.has_clock,
             log: self.log.clone(),
-        })
+        })?;
+        self.shared.recent[self.index].probe(&program)?;
+        Ok(program)
     }
 
-    /// What scripts like `path` need; built and compiled if this is the first.
-    fn language(&self, path: &Path) -> Result<Language, NodeError> {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("js" | "mjs" | "ts" | "mts") => {}
-            _ => return Err(NodeError::UnknownLanguage(path.to_owned())),
-        }
-        // Others that need it wait here rather than build it again.
-        let mut javascript = self.shared.javascript.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(language) = &*javascript {
-            return Ok(language.clone());
-        }
-        let built = ensure_javascript(&self.shared.settings.cache, &self.shared.stop)?;
-        let code = |path: &Path| {
-            // The limit is one of nodes; this is a part of the server.
-            let bytes = read(path, u64::MAX)?;
-            Ok::<_, NodeError>(Arc::new(Code::load(&self.shared.engine, &bytes)?))
-        };
-        let language = Language { runtime: code(&built.runtime)?, reader: Some(code(&built.reader)?) };
-        Ok(javascript.insert(language).clone())
+    /// What runs and reads scripts like `path`; built and compiled if this is the first.
+    fn runtime(&self, path: &Path) -> Result<Runtime, NodeError> {
+        let language = Language::of(path).ok_or_else(|| NodeError::UnknownLanguage(path.to_owned()))?;
+        let Shared { runtimes, engine, settings, stop, .. } = &*self.shared;
+        runtimes.get(language, engine, &settings.cache, stop)
     }
 
     /// Code and every setting an answer may depend on.
@@ -232,7 +231,7 @@ impl Keeper {
         let mut hasher = blake3::Hasher::new();
         hasher.update(code.hash.as_bytes()).update(content.as_bytes());
         hasher.update(&self.spec.deadline.as_nanos().to_le_bytes()).update(&self.spec.memory.to_le_bytes());
-        hasher.update(&self.shared.settings.output_bytes.to_le_bytes());
+        hasher.update(&self.shared.settings.output_bytes.to_le_bytes()).update(&[self.spec.has_clock.into()]);
         hasher.update(&[u8::from(self.spec.numbers == Numbers::AsStrings)]);
         let hash = hasher.finalize();
         let (head, _) = hash.as_bytes().split_first_chunk::<8>().expect("a hash has 32 bytes");

@@ -23,6 +23,7 @@ mod instance;
 mod keeper;
 mod limits;
 mod log;
+mod probe;
 mod program;
 pub mod runtime;
 mod sources;

@@ -9,7 +9,7 @@ use super::batch::Numbers;
 use super::bindings::{Answers, Script, SourceFile};
 use super::component::{Code, Export};
 use super::error::{Fault, NodeError};
-use super::instance::Guest;
+use super::instance::{Batch, Guest};
 use super::limits::Limits;
 use super::log::NodeLog;
 use crate::dataflow::guest::NodeVersion;
@@ -56,6 +56,8 @@ pub(super) struct Parts {
     pub expected: Option<NodeKind>,
     pub limits: Limits,
     pub numbers: Numbers,
+    /// Whether it may read a clock.
+    pub has_clock: bool,
     pub log: NodeLog,
 }
 
@@ -107,12 +109,17 @@ impl Program {
         self.parts.numbers
     }
 
+    /// What its clocks show, if it has any, when everything is asked anew for the `tick`th time.
+    pub fn clock(&self, tick: u64) -> Option<u64> {
+        self.parts.has_clock.then_some(tick)
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.parts.limits
     }
 
     /// Asks a batch of an instance: a warm one if there is any.
-    pub fn evaluate(&self, batch: &str) -> Result<Answers, Fault> {
+    pub fn evaluate(&self, batch: Batch<'_>) -> Result<Answers, Fault> {
         let mut guest = match self.warm() {
             Some(guest) => guest,
             None => started(&self.parts).map_err(|error| Fault::Start(error.to_string()))?.0,
@@ -120,7 +127,7 @@ impl Program {
         // After a fault the guest is in no state to be asked again, and is dropped.
         let answers = guest.evaluate(batch, None)?;
         let computed = guest.computed();
-        self.cost.learn(batch.len(), computed);
+        self.cost.learn(batch.text.len(), computed);
         self.trust.answered(computed < IN_PASSING);
         self.keep(guest);
         Ok(answers)
@@ -128,15 +135,15 @@ impl Program {
 
     /// Asks a batch if the answer is certain to be there in a moment: for who has no time to wait. Every reason to doubt it,
     /// a fault too, gives `None`, and the batch is to be asked as usual.
-    pub fn evaluate_in_passing(&self, batch: &str) -> Option<Answers> {
-        if !self.trust.is_earned() || batch.len() > self.cost.bytes_in(IN_PASSING) {
+    pub fn evaluate_in_passing(&self, batch: Batch<'_>) -> Option<Answers> {
+        if !self.trust.is_earned() || batch.text.len() > self.cost.bytes_in(IN_PASSING) {
             return None;
         }
         let mut guest = self.warm()?;
         match guest.evaluate(batch, Some(PATIENCE)) {
             Ok(answers) => {
                 let computed = guest.computed();
-                self.cost.learn(batch.len(), computed);
+                self.cost.learn(batch.text.len(), computed);
                 if computed >= PATIENCE {
                     self.trust.abused();
                 }
@@ -164,6 +171,11 @@ impl Program {
     /// How many bytes a batch should have, to take a quarter of the deadline and, read by the guest, fit its memory.
     pub fn batch_bytes(&self) -> usize {
         self.cost.bytes_in(self.parts.limits.deadline / 4).min(self.parts.limits.memory / 64)
+    }
+
+    /// Takes its place again.
+    pub fn reinstate(&self) {
+        self.superseded.store(false, Ordering::Relaxed);
     }
 
     /// Lets go of what is kept warm. The program still answers.

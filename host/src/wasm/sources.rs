@@ -15,22 +15,14 @@ use super::error::NodeError;
 use super::instance::Guest;
 use super::limits::Limits;
 use super::log::NodeLog;
+use super::runtime::Runtime;
 use super::watch::Watch;
 
 /// What a reader may take for one file.
-pub(super) const READER: Limits = Limits { deadline: Duration::from_secs(5), memory: 64 << 20, output: 16 << 20 };
+const READER: Limits = Limits { deadline: Duration::from_secs(5), memory: 64 << 20, output: 16 << 20 };
 
 /// Files of one script at most.
 const MAX_FILES: usize = 1_000;
-
-/// What scripts of one language need.
-#[derive(Clone)]
-pub(super) struct Language {
-    /// Runs them.
-    pub runtime: Arc<Code>,
-    /// Reads their files; `None`: a script is one file, and is run as it is.
-    pub reader: Option<Arc<Code>>,
-}
 
 /// What one look at a script's files found.
 pub(super) struct Found {
@@ -73,12 +65,12 @@ impl Sources {
 
     /// Looks at all files, which may have `limit` bytes together. An error is about the files as such: one is missing, too
     /// large, cannot be read.
-    pub fn look(&mut self, language: &Language, limit: u64, log: &NodeLog) -> Result<Found, NodeError> {
+    pub fn look(&mut self, runtime: &Runtime, limit: u64, log: &NodeLog) -> Result<Found, NodeError> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(language.reader.as_ref().map_or(&[], |reader| reader.hash.as_bytes().as_slice()));
+        hasher.update(runtime.reader.as_ref().map_or(&[], |reader| reader.hash.as_bytes().as_slice()));
         let mut look = Look {
             sources: self,
-            reader: language.reader.as_deref(),
+            reader: runtime.reader.as_deref(),
             log,
             limit,
             size: 0,

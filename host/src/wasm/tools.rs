@@ -14,6 +14,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 pub enum ToolError {
     #[error("{what} needs the program {program}, which was not found in PATH: {remedy}")]
     Missing { what: &'static str, program: &'static str, remedy: &'static str },
+    #[error("{what} needs {part} of {program}, which is not there: {remedy}")]
+    Incomplete { what: &'static str, part: &'static str, program: &'static str, remedy: &'static str },
     #[error("{what}: {program} failed: {said}")]
     Failed { what: &'static str, program: &'static str, said: String },
     #[error("{what}: {program} is version {found}, but {needed} is needed: {remedy}")]
@@ -42,7 +44,23 @@ impl Tool {
         I: IntoIterator<Item = A>,
         A: AsRef<OsStr>,
     {
-        let mut command = Command::new(self.program);
+        self.run_file(Path::new(self.program), dir, args, env, stop)
+    }
+
+    /// As [`run`](Self::run), where the program is the file `program` and not one in PATH.
+    pub fn run_file<I, A>(
+        &self,
+        program: &Path,
+        dir: &Path,
+        args: I,
+        env: &[(&str, &OsStr)],
+        stop: &Stop,
+    ) -> Result<String, ToolError>
+    where
+        I: IntoIterator<Item = A>,
+        A: AsRef<OsStr>,
+    {
+        let mut command = Command::new(program);
         command.current_dir(dir).args(args).envs(env.iter().copied());
         let output = stop.start(&mut command).and_then(|child| stop.finish(child));
         if stop.is_stopped() {

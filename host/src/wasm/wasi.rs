@@ -1,19 +1,24 @@
 //! WASI for guests: present, because languages' standard libraries want it, and empty.
 //!
 //! No files, no network, no environment, no arguments. stdout and stderr are captured for the log. Clocks and randomness
-//! are refused by a message rather than faked: a node that reads them is no function of its row. One exception: the seed
-//! of hash maps, which no answer may depend on anyhow, is fixed, or Rust's `HashMap` could not be used.
+//! are refused by a message rather than faked: a node that reads them is no function of its row. With `every` they stand still
+//! during a tick: every clock shows when it began, and randomness is the same bytes each time it is asked for, so that equal
+//! questions have equal answers. One exception: the seed of hash maps, which no answer may depend on anyhow, is fixed, or Rust's
+//! `HashMap` could not be used.
 //!
-//! Clocks are also how a guest could make the host sleep, where no deadline reaches it.
+//! Clocks are also how a guest could make the host sleep, where no deadline reaches it: waiting for one is always refused.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker, LinkerInstance, ResourceTable};
+use wasmtime::component::{Component, Linker, LinkerInstance, ResourceTable, Val};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use super::instance::GuestState;
 
 /// What a guest tried that no node may do. Travels through the engine as the cause of a trap.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -26,9 +31,14 @@ const RANDOMNESS: Refused = Refused(
     "asked for randomness: a node's answer must depend on its row and args alone; declare every: for randomness",
 );
 
-/// Interfaces of WASI whose every function is refused, by the beginning of their names. None of them defines resources.
-const REFUSED: [(&str, Refused); 3] =
+const WAITING: Refused = Refused("waits for a clock: nodes answer at once");
+
+/// Interfaces of WASI whose functions are all defined here, by the beginning of their names. None of them defines resources.
+const OURS: [(&str, Refused); 3] =
     [("wasi:clocks/", CLOCK), ("wasi:random/random@", RANDOMNESS), ("wasi:random/insecure@", RANDOMNESS)];
+
+/// The most random bytes that are given at once.
+const RANDOM_BYTES: u64 = 64 << 10;
 
 /// Bytes of each of stdout and stderr that are kept of one call.
 const CAPTURED: usize = 64 << 10;
@@ -66,18 +76,18 @@ impl WasiView for Wasi {
     }
 }
 
-/// Defines WASI for `component`: everything its kind of standard library may import, the refused parts as refusals.
-pub(super) fn link<T: WasiView + 'static>(linker: &mut Linker<T>, component: &Component) -> wasmtime::Result<()> {
+/// Defines WASI for `component`: everything its kind of standard library may import, clocks and randomness as they are here.
+pub(super) fn link(linker: &mut Linker<GuestState>, component: &Component) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
     for (name, import) in component.component_type().imports(component.engine()) {
-        let Some((_, refused)) = REFUSED.iter().find(|(prefix, _)| name.starts_with(prefix)) else { continue };
+        let Some((_, refused)) = OURS.iter().find(|(prefix, _)| name.starts_with(prefix)) else { continue };
         let ComponentItem::ComponentInstance(interface) = import.ty else { continue };
         // Under the very version the component names, which wins over a compatible one.
         let mut instance = linker.instance(name)?;
         for (function, item) in interface.exports(component.engine()) {
             if matches!(item.ty, ComponentItem::ComponentFunc(_)) {
-                refuse(&mut instance, function, *refused)?;
+                define(&mut instance, function, *refused)?;
             }
         }
     }
@@ -85,8 +95,42 @@ pub(super) fn link<T: WasiView + 'static>(linker: &mut Linker<T>, component: &Co
     Ok(())
 }
 
-fn refuse<T: 'static>(instance: &mut LinkerInstance<'_, T>, function: &str, refused: Refused) -> wasmtime::Result<()> {
-    instance.func_new(function, move |_, _, _, _| Err(wasmtime::Error::new(refused)))
+/// Defines a function that reads a clock or randomness: without a tick, it is refused.
+fn define(instance: &mut LinkerInstance<'_, GuestState>, function: &str, refused: Refused) -> wasmtime::Result<()> {
+    let name = function.to_owned();
+    instance.func_new(function, move |store: StoreContextMut<'_, GuestState>, _, params, results| {
+        let tick = store.data().tick().ok_or_else(|| wasmtime::Error::new(refused))?;
+        let given = match (name.as_str(), params, &*results) {
+            ("now", [], [Val::Record(_)]) => time(tick),
+            ("now", [], _) => Val::U64(tick.saturating_mul(1_000_000)),
+            ("resolution", [], [Val::Record(_)]) => time(1),
+            ("resolution", [], _) => Val::U64(1_000_000),
+            ("get-random-u64" | "get-insecure-random-u64", [], _) => {
+                let mut bytes = [0; 8];
+                random(tick, &mut bytes);
+                Val::U64(u64::from_le_bytes(bytes))
+            }
+            ("get-random-bytes" | "get-insecure-random-bytes", [Val::U64(length)], _) if *length <= RANDOM_BYTES => {
+                let mut bytes = vec![0; *length as usize];
+                random(tick, &mut bytes);
+                Val::List(bytes.into_iter().map(Val::U8).collect())
+            }
+            _ => return Err(wasmtime::Error::new(WAITING)),
+        };
+        results[0] = given;
+        Ok(())
+    })
+}
+
+/// Milliseconds as `wasi:clocks/wall-clock.datetime`.
+fn time(ms: u64) -> Val {
+    let part = (ms % 1_000) as u32 * 1_000_000;
+    Val::Record(vec![("seconds".into(), Val::U64(ms / 1_000)), ("nanoseconds".into(), Val::U32(part))])
+}
+
+/// The bytes of a tick.
+fn random(tick: u64, bytes: &mut [u8]) {
+    blake3::Hasher::new().update(&tick.to_le_bytes()).finalize_xof().fill(bytes);
 }
 
 /// An output stream that keeps the beginning of what is written, never blocks and never fails.

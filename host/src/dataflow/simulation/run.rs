@@ -248,7 +248,12 @@ impl Run {
     pub(super) fn load(&mut self, node: u32, version: Option<(u64, u64)>) {
         self.loaded[node as usize] = version;
         let (of, tick) = version.map_or((None, 0), |(version, tick)| (Some(NodeVersion(version)), tick));
-        self.step(Cause::News, |engine| engine.node_changed(NodeId(node), of, tick));
+        if self.rng.random_bool(0.3) {
+            // What waits for the version before is given up.
+            self.step(Cause::Restart, |engine| engine.withdraw(NodeId(node), of, tick));
+        } else {
+            self.step(Cause::News, |engine| engine.node_changed(NodeId(node), of, tick));
+        }
     }
 
     fn retry(&mut self) {

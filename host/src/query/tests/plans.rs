@@ -12,7 +12,7 @@ fn check(text: &str, expect: &str) {
     assert_eq!(shown, expect, "\n{shown}");
 }
 
-/// The example of the interface, word for word but for what comes later: `every`, and the script in Python.
+/// The example of the interface, word for word but for what comes later: `every`.
 pub const EXAMPLE: &str = r#"
 database: "${DATABASE_URL}"        # or { url, replication_url, publication, slot: temporary | { permanent: name }, connections: 8 }
 listen: 127.0.0.1:4000             # clients
@@ -22,7 +22,7 @@ tables:                            # holds wherever the table is used, at any de
   users: { hide: [email, password_hash] }
 
 nodes:
-  open-at:   { script: nodes/open_at.js }
+  open-at:   { script: nodes/open_at.py }
   occupancy: { component: nodes/occupancy.wasm, deadline: 100ms, memory: 64MiB, on_error: skip }
 
 queries:

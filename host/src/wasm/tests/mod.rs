@@ -3,6 +3,7 @@
 mod hostile;
 mod imports;
 mod javascript;
+mod python;
 mod reload;
 mod rust;
 mod typescript;
@@ -48,6 +49,10 @@ impl Bench {
 
     fn script(source: &str) -> Self {
         Bench::new("probe.js", source.as_bytes(), |_| {})
+    }
+
+    fn python(source: &str) -> Self {
+        Bench::new("probe.py", source.as_bytes(), |_| {})
     }
 
     fn write(&self, contents: &[u8]) {

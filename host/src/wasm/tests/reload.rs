@@ -57,3 +57,35 @@ async fn a_look_that_was_asked_for_tells_what_came_of_it() {
     assert_eq!(bench.event().await, NodeEvent::Looked { node: NODE, look });
     assert_eq!(bench.host.reload(NodeId(7)), None);
 }
+
+#[tokio::test]
+async fn a_version_that_fails_on_most_of_the_recent_rows_is_not_taken() {
+    let mut bench = Bench::script("export const transform = (row) => row.id;");
+    let version = bench.loaded().await;
+    let calls: Vec<_> = (0..5).map(|id| call(version, "{}", &format!("{{\"id\":{id}}}"))).collect();
+    bench.host.evaluate(NODE, version, calls.clone()).await;
+    bench.write(b"export const transform = (row) => row.name.length;");
+    let reason = bench.failed().await;
+    assert!(reason.starts_with("failed on 3 of 5 rows that the version before answered"), "{reason}");
+    assert!(reason.contains("probe.js:1"), "{reason}");
+    assert_eq!(bench.ask(version, "{}", &["{\"id\":7}"]).await, [Ok("7".into())]);
+    // Some may fail, and what nobody shows any more does not count.
+    bench.write(b"export const transform = (row) => { if (row.id > 2) throw 'large'; return 1; };");
+    bench.loaded().await;
+    drop(calls);
+    bench.write(b"export const transform = (row) => row.name.length;");
+    bench.loaded().await;
+}
+
+#[tokio::test]
+async fn an_earlier_version_can_be_restored() {
+    let mut bench = Bench::script("export const transform = () => 1;");
+    let first = bench.loaded().await;
+    bench.write(b"export const transform = () => 2;");
+    let second = bench.loaded().await;
+    assert!(bench.host.restore(NODE, first));
+    for (version, answer) in [(first, "1"), (second, "2"), (first, "1")] {
+        assert_eq!(bench.ask(version, "{}", &["0"]).await, [Ok(answer.into())]);
+    }
+    assert!(!bench.host.restore(NODE, NodeVersion(7)));
+}

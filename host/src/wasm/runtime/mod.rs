@@ -1,0 +1,177 @@
+//! The ready runtimes of script nodes, built once on this machine from sources this program carries.
+//!
+//! A runtime is a component with a language's engine in it. It is built with that language's own tools and kept in the
+//! cache under the hash of its sources, so a new version of Sangre builds a new one and nothing is built twice.
+
+mod javascript;
+mod python;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::component::{Code, read};
+use super::engine::Engine;
+use super::error::NodeError;
+use super::files::private_dir;
+use super::tools::{Stop, Tool, ToolError};
+
+/// A language of scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// And TypeScript.
+    JavaScript,
+    Python,
+}
+
+/// What a language's scripts need, as files of components.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Runs them.
+    pub runtime: PathBuf,
+    /// Reads their files before.
+    pub reader: Option<PathBuf>,
+}
+
+/// The same, ready to be started.
+#[derive(Clone)]
+pub(super) struct Runtime {
+    pub code: Arc<Code>,
+    /// `None`: a script is one file, and is run as it is.
+    pub reader: Option<Arc<Code>>,
+}
+
+/// How a runtime is made.
+struct Recipe {
+    /// The runtime's name among files.
+    name: &'static str,
+    /// The first program it takes, for errors about files.
+    tool: Tool,
+    /// By their place in the folder it is built in; the interface comes besides, in [`WIT`].
+    sources: &'static [(&'static str, &'static str)],
+    /// Whether there is a component besides that reads the files of scripts.
+    has_reader: bool,
+    /// Makes [`RESULT`], and [`READER`] if there is one, in a folder that has the sources.
+    build: fn(&Path, &Stop) -> Result<(), ToolError>,
+}
+
+/// Where recipes find the interface, and where they put the components.
+const WIT: &str = "wit";
+const RESULT: &str = "runtime.wasm";
+const READER: &str = "reader.wasm";
+const INTERFACE: (&str, &str) = ("wit/node.wit", include_str!("../../../../wit/0.1.0/node.wit"));
+
+impl Language {
+    /// Of the script at `path`, by how its name ends.
+    pub fn of(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "js" | "mjs" | "ts" | "mts" => Some(Language::JavaScript),
+            "py" => Some(Language::Python),
+            _ => None,
+        }
+    }
+
+    /// Bytes of memory a node has if nothing else is said.
+    pub fn memory(self) -> usize {
+        match self {
+            Language::JavaScript => 64 << 20,
+            Language::Python => 256 << 20,
+        }
+    }
+
+    fn recipe(self) -> &'static Recipe {
+        match self {
+            Language::JavaScript => &javascript::RECIPE,
+            Language::Python => &python::RECIPE,
+        }
+    }
+}
+
+/// The runtime of `language` in the cache folder `dir`: the one that is there, else built now, which takes seconds, needs
+/// the language's tools, and ends early at `stop`. Several processes may call this at once.
+pub fn ensure(language: Language, dir: &Path, stop: &Stop) -> Result<Made, ToolError> {
+    let recipe = language.recipe();
+    let files = |path: &Path| recipe.tool.files(path);
+    let dir = dir.join("runtimes");
+    private_dir(&dir).map_err(files(&dir))?;
+    let hash = &recipe.hash()[..32];
+    let runtime = dir.join(format!("{}-{hash}.wasm", recipe.name));
+    let reader = recipe.has_reader.then(|| dir.join(format!("{}-reader-{hash}.wasm", recipe.name)));
+    let made = Made { runtime, reader };
+    if made.exists() {
+        return Ok(made);
+    }
+    // Held until this function returns, by this process or any other.
+    let lock = dir.join(format!("{}.lock", recipe.name));
+    let file = fs::File::create(&lock).map_err(files(&lock))?;
+    file.lock().map_err(files(&lock))?;
+    if !made.exists() {
+        tracing::info!("{}, once", recipe.tool.what);
+        recipe.make(&dir, &made, stop)?;
+    }
+    Ok(made)
+}
+
+impl Made {
+    fn exists(&self) -> bool {
+        self.runtime.exists() && self.reader.as_ref().is_none_or(|reader| reader.exists())
+    }
+}
+
+impl Recipe {
+    fn sources(&self) -> impl Iterator<Item = &(&'static str, &'static str)> {
+        self.sources.iter().chain([&INTERFACE])
+    }
+
+    fn make(&self, dir: &Path, into: &Made, stop: &Stop) -> Result<(), ToolError> {
+        let workshop = tempfile::tempdir_in(dir).map_err(self.tool.files(dir))?;
+        let root = workshop.path();
+        for (name, text) in self.sources() {
+            let file = root.join(name);
+            let parent = file.parent().unwrap_or(root);
+            fs::create_dir_all(parent).map_err(self.tool.files(parent))?;
+            fs::write(&file, text).map_err(self.tool.files(&file))?;
+        }
+        (self.build)(root, stop)?;
+        let results = [(RESULT, Some(&into.runtime)), (READER, into.reader.as_ref())];
+        for (result, path) in results.into_iter().filter_map(|(result, path)| Some((root.join(result), path?))) {
+            if !result.exists() {
+                let (what, program) = (self.tool.what, self.tool.program);
+                return Err(ToolError::NoResult { what, program, expected: result });
+            }
+            fs::rename(&result, path).map_err(self.tool.files(path))?;
+        }
+        Ok(())
+    }
+
+    fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (name, text) in self.sources() {
+            for part in [name, text] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part.as_bytes());
+            }
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// The runtimes that nodes of one host have needed.
+#[derive(Default)]
+pub(super) struct Runtimes([Mutex<Option<Runtime>>; 2]);
+
+impl Runtimes {
+    /// What `language` needs; built and compiled if this is the first to need it.
+    pub fn get(&self, language: Language, engine: &Engine, cache: &Path, stop: &Stop) -> Result<Runtime, NodeError> {
+        // Others that need it wait here rather than build it again.
+        let mut loaded = self.0[language as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = &*loaded {
+            return Ok(runtime.clone());
+        }
+        let made = ensure(language, cache, stop)?;
+        // However large: the limit on components is one on what users bring.
+        let load = |path: &Path| Ok::<_, NodeError>(Arc::new(Code::load(engine, &read(path, u64::MAX)?)?));
+        let reader = made.reader.as_deref().map(load).transpose()?;
+        Ok(loaded.insert(Runtime { code: load(&made.runtime)?, reader }).clone())
+    }
+}

@@ -1,0 +1,1 @@
+"""The parts of the ready Python runtime."""

@@ -1,0 +1,179 @@
+"""One node: its source, and its answers to batches.
+
+Everything here runs in the same interpreter as the node's code, so nothing a node does is trusted: whatever it returns is
+checked before it is written as JSON.
+"""
+
+import functools
+import inspect
+import json
+import linecache
+import sys
+import types
+
+from componentize_py_types import Err
+from wit_world.imports import log
+from wit_world.imports.types import Answers, Failure, Kind
+
+from . import library, output, purity
+from .answers import json_text, noun
+from .errors import Fault, describe
+
+_KINDS = {"keep": Kind.FILTER, "transform": Kind.MAP, "reduce": Kind.REDUCE}
+
+# The module's name while it runs. Not that of its file, which may be one of the standard library's.
+_MODULE = "node"
+
+# Calls of Python in one another. An engine of WebAssembly has a stack of its own, which ends in a trap that Python does not see
+# coming: with calls through builtins it fits some 450.
+_CALLS = 400
+
+_parse = json.JSONDecoder().decode
+
+
+class Script:
+    """The exports of the interface `script`."""
+
+    def load(self, files, expected):
+        global _node
+        source, file_name = files[0].text, files[0].name
+        # Integers of any length are exact.
+        sys.set_int_max_str_digits(0)
+        _limit_calls(_CALLS)
+        sys.setrecursionlimit = _set_calls
+        purity.begin()
+        try:
+            _node = _choose(_run(source, file_name), file_name)
+            return _node.kind
+        except BaseException as error:
+            raise Err(describe(error, file_name)) from None
+        finally:
+            purity.forget_seed()
+            output.end_of_call()
+
+    def evaluate(self, batch):
+        try:
+            return _node.answer(batch)
+        except BaseException as error:
+            # Not the fault of one row as far as is known here: the server finds whose it is.
+            log.fail(describe(error, _node.file_name))
+            raise
+        finally:
+            output.end_of_call()
+
+
+class _Node:
+    """What a source defines."""
+
+    def __init__(self, name, call, file_name):
+        self.name = name
+        self.kind = _KINDS[name]
+        self.call = call
+        self.file_name = file_name
+
+    def answer(self, batch):
+        texts, failures = [], []
+        ask = self._keep if self.kind is Kind.FILTER else self._make
+        for group in read(batch):
+            args = _Args(group["args"])
+            for row in group["rows"]:
+                try:
+                    texts.append(ask(row, args.copy()))
+                except BaseException as error:
+                    failures.append(Failure(len(texts), describe(error, self.file_name)))
+                    texts.append("null")
+                purity.forget_seed()
+        return Answers(f"[{','.join(texts)}]", failures)
+
+    def _keep(self, row, args):
+        value = self.call(row, args)
+        if value is True:
+            return "true"
+        if value is False:
+            return "false"
+        if value is None:
+            raise Fault("keep answered None: missing return?")
+        if isinstance(value, types.CoroutineType):
+            value.close()
+            raise Fault("keep answered a coroutine: a node cannot be async")
+        raise Fault(f"keep answered {noun(value)}: it has to be True or False")
+
+    def _make(self, row, args):
+        return json_text(self.call(row, args), self.name)
+
+
+_node = None
+
+
+def read(batch):
+    """A batch's groups. Integers are exact whatever their length; numbers with a fraction are floats."""
+    return _parse(batch)
+
+
+class _Args:
+    """The args of a group. Each row has its own copy, or one could change them for the next."""
+
+    def __init__(self, args):
+        self._args = args
+        flat = all(type(value) not in (dict, list) for value in args.values())
+        self.copy = args.copy if flat else functools.partial(_copied, args)
+
+
+def _copied(value):
+    if type(value) is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_copied(item) for item in value]
+    return value
+
+
+_limit_calls = sys.setrecursionlimit
+
+
+def _set_calls(limit):
+    """What a script has for `sys.setrecursionlimit`."""
+    if limit > _CALLS:
+        raise ValueError(f"setrecursionlimit({limit}): a node's stack fits {_CALLS} calls")
+    _limit_calls(limit)
+
+
+def _run(source, file_name):
+    """Runs the source as a module and gives what it defines."""
+    code = compile(source, file_name, "exec", dont_inherit=True)
+    module = types.ModuleType(_MODULE)
+    module.__dict__.update(__file__=file_name, __builtins__=library.script_builtins())
+    sys.modules[_MODULE] = module
+    # For tracebacks a script prints itself.
+    linecache.cache[file_name] = (len(source), None, source.splitlines(keepends=True), file_name)
+    exec(code, module.__dict__)
+    return module.__dict__
+
+
+def _choose(members, file_name):
+    # functools.reduce is often imported by that very name.
+    named = [name for name in _KINDS if name in members and members[name] is not functools.reduce]
+    if len(named) > 1:
+        raise Fault(f"{file_name} defines {' and '.join(named)}: a node is one of them")
+    if not named:
+        raise Fault(f"{file_name} defines no node: write def keep(row, args), transform(row, args) or reduce(rows, args)")
+    (name,) = named
+    value = members[name]
+    if not callable(value):
+        raise Fault(f"{file_name}: {name} is {noun(value)}, not a function")
+    _check_parameters(name, value, file_name)
+    return _Node(name, value, file_name)
+
+
+def _check_parameters(name, function, file_name):
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        # Of some callables nobody knows.
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        line = getattr(getattr(function, "__code__", None), "co_firstlineno", None)
+        place = file_name if line is None else f"{file_name}:{line}"
+        wanted = "rows, args" if name == "reduce" else "row, args"
+        raise Fault(f"{place}: {name}{signature} cannot be called: a node's function is {name}({wanted})") from None

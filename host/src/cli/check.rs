@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -148,6 +149,7 @@ async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<Str
             memory: usize::try_from(node.memory_bytes).unwrap_or(usize::MAX),
             numbers: wasm::Numbers::new(node.numbers_as_strings),
             has_clock: node.every_ms.is_some(),
+            usage: Arc::default(),
         })
         .collect();
     if specs.is_empty() {

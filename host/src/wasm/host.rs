@@ -20,6 +20,7 @@ use super::program::{NodeKind, Program};
 use super::runtime::{Language, Runtimes};
 use super::sources::Sources;
 use super::tools::Stop;
+use super::usage::Usage;
 use super::watch::Watch;
 use super::work::{Job, Workers};
 use crate::data::Value;
@@ -86,6 +87,8 @@ pub struct NodeSpec {
     pub numbers: Numbers,
     /// Whether it may read a clock: that of the tick it is asked in.
     pub has_clock: bool,
+    /// Counts what it costs.
+    pub usage: Arc<Usage>,
 }
 
 impl NodeSpec {
@@ -104,6 +107,7 @@ impl NodeSpec {
             memory: language.map_or(64 << 20, Language::memory),
             numbers: Numbers::AsNumbers,
             has_clock: false,
+            usage: Arc::default(),
         }
     }
 }

@@ -213,6 +213,7 @@ impl Keeper {
             },
             numbers: self.spec.numbers,
             has_clock: self.spec.has_clock,
+            usage: self.spec.usage.clone(),
             log: self.log.clone(),
         })?;
         self.shared.recent[self.index].probe(&program)?;

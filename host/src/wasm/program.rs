@@ -12,6 +12,7 @@ use super::error::{Fault, NodeError};
 use super::instance::{Batch, Guest};
 use super::limits::Limits;
 use super::log::NodeLog;
+use super::usage::Usage;
 use crate::dataflow::guest::NodeVersion;
 
 /// What a node does.
@@ -58,6 +59,7 @@ pub(super) struct Parts {
     pub numbers: Numbers,
     /// Whether it may read a clock.
     pub has_clock: bool,
+    pub usage: Arc<Usage>,
     pub log: NodeLog,
 }
 
@@ -128,6 +130,7 @@ impl Program {
         let answers = guest.evaluate(batch, None)?;
         let computed = guest.computed();
         self.cost.learn(batch.text.len(), computed);
+        self.parts.usage.count(computed, guest.memory());
         self.trust.answered(computed < IN_PASSING);
         self.keep(guest);
         Ok(answers)
@@ -144,6 +147,7 @@ impl Program {
             Ok(answers) => {
                 let computed = guest.computed();
                 self.cost.learn(batch.text.len(), computed);
+                self.parts.usage.count(computed, guest.memory());
                 if computed >= PATIENCE {
                     self.trust.abused();
                 }

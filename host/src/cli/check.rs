@@ -101,7 +101,8 @@ pub async fn run(config: &Path, sql: bool) -> anyhow::Result<ExitCode> {
     Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn source_config(database: &Database) -> SourceConfig {
+/// How the database of a configuration is asked.
+pub(super) fn source_config(database: &Database) -> SourceConfig {
     SourceConfig {
         replication_url: Some(database.replication_url.clone()),
         publication: database.publication.clone(),

@@ -247,7 +247,7 @@ pub struct NodeUsage {
     pub computed: std::time::Duration,
     /// Rows whose answer was known, so that no guest was asked.
     pub memo_hits: u64,
-    /// Of the instance that was asked last.
+    /// The most that an instance had.
     pub memory_bytes: u64,
 }
 

@@ -74,7 +74,7 @@ fn nodes(encoder: &mut DescriptorEncoder<'_>, nodes: &[NodeInfo]) -> Result<(), 
         let seconds = ConstCounter::new(node.usage.computed.as_secs_f64());
         seconds.encode(metric.encode_family(&[("node", node.name.as_str())])?)?;
     }
-    let help = "Memory of the instance asked last";
+    let help = "The most memory an instance had";
     let mut metric = encoder.encode_descriptor("node_memory", help, Some(&Unit::Bytes), MetricType::Gauge)?;
     for node in nodes {
         ConstGauge::new(node.usage.memory_bytes).encode(metric.encode_family(&[("node", node.name.as_str())])?)?;

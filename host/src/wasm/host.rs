@@ -202,6 +202,11 @@ impl NodeHost {
         Questions::new(calls.to_vec(), program.numbers()).ask_in_passing(&program)
     }
 
+    /// The program that answers as `version` of `node`, for a trial.
+    pub(super) fn program_of(&self, node: NodeId, version: NodeVersion) -> Option<Arc<Program>> {
+        self.program(node, version).map(|(_, program)| program)
+    }
+
     fn program(&self, node: NodeId, version: NodeVersion) -> Option<(usize, Arc<Program>)> {
         let index = self.ids.iter().position(|id| *id == node)?;
         Some((index, self.shared.versions[index].get(version)?))

@@ -176,14 +176,14 @@ impl Guest {
         self.calls >= MAX_CALLS || self.store.data().memory.used() > self.memory + MAX_GROWTH
     }
 
-    /// Bytes of its memory.
-    pub fn memory(&self) -> usize {
-        self.store.data().memory.used()
-    }
-
     /// What the last call computed.
     pub fn computed(&self) -> Duration {
         self.store.data().stopwatch.computed()
+    }
+
+    /// Bytes of linear memory it has.
+    pub fn memory(&self) -> usize {
+        self.store.data().memory.used()
     }
 
     fn write_output(&mut self) {

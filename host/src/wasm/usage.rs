@@ -18,16 +18,16 @@ pub struct Used {
     pub batches: u64,
     /// What guests computed in them.
     pub computed: Duration,
-    /// Bytes of memory that the instance asked last had.
+    /// The most bytes of memory an instance had.
     pub memory: u64,
 }
 
 impl Usage {
-    /// A guest was asked.
+    /// Counts a call, whatever came of it.
     pub(super) fn count(&self, computed: Duration, memory: usize) {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.computed_ns.fetch_add(computed.as_nanos() as u64, Ordering::Relaxed);
-        self.memory.store(memory as u64, Ordering::Relaxed);
+        self.memory.fetch_max(memory as u64, Ordering::Relaxed);
     }
 
     /// The counts now.

@@ -95,6 +95,11 @@ pub(super) fn link(linker: &mut Linker<GuestState>, component: &Component) -> wa
     Ok(())
 }
 
+/// Whether the interface with this name is one of a clock or of randomness.
+pub(super) fn is_of_ticks(name: &str) -> bool {
+    OURS.iter().any(|(prefix, _)| name.starts_with(prefix))
+}
+
 /// Defines a function that reads a clock or randomness: without a tick, it is refused.
 fn define(instance: &mut LinkerInstance<'_, GuestState>, function: &str, refused: Refused) -> wasmtime::Result<()> {
     let name = function.to_owned();

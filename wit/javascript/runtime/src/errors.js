@@ -1,6 +1,5 @@
 // What was thrown, as one line for a person: `occupancy.js:3: ReferenceError: x is not defined`.
 
-import { framesOf } from "./modules.js";
 import { Told } from "./told.js";
 
 /** Frames of a stack that are told. */
@@ -26,8 +25,11 @@ const ABSENT = {
   structuredClone: "write JSON.parse(JSON.stringify(value)) for JSON values",
 };
 
-/** `error` is whatever was thrown, by the node or by this runtime. */
-export function describe(error, fileName) {
+/**
+ * `error` is whatever was thrown, by the node or by what runs it. `framesOf` takes the text of a stack to places in the node's own
+ * files, `{ name, line }`, innermost first.
+ */
+export function describe(error, fileName, framesOf) {
   try {
     if (error instanceof Told) return error.text;
     if (!(error instanceof Error)) return `${fileName}: threw ${shown(error)}`;

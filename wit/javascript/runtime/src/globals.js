@@ -29,6 +29,27 @@ PureDate.now = impure("Date.now()", readsTheClock);
 Object.defineProperty(PureDate, "name", { value: "Date" });
 globalThis.Date = PureDate;
 
+// There are no languages and regions in this engine: what needs them would answer as if for some other one.
+const readsLocales = "this JavaScript has no languages and regions; write the format out, as with toFixed or toISOString";
+for (const [prototype, names] of [
+  [Number.prototype, ["toLocaleString"]],
+  [BigInt.prototype, ["toLocaleString"]],
+  [NativeDate.prototype, ["toLocaleString", "toLocaleDateString", "toLocaleTimeString"]],
+]) {
+  for (const name of names) {
+    Object.defineProperty(prototype, name, { value: impure(`${name}()`, readsLocales), configurable: true, writable: true });
+  }
+}
+for (const name of ["localeCompare", "toLocaleUpperCase", "toLocaleLowerCase"]) {
+  const native = String.prototype[name];
+  const expected = name === "localeCompare" ? 1 : 0;
+  const value = function (...given) {
+    if (given.length > expected) impure(`${name}() with a language`, readsLocales)();
+    return native.apply(this, given);
+  };
+  Object.defineProperty(String.prototype, name, { value, configurable: true, writable: true });
+}
+
 Math.random = impure("Math.random()", readsRandomness);
 if (globalThis.performance) globalThis.performance = { now: impure("performance.now()", readsTheClock) };
 

@@ -34,8 +34,9 @@ _parse = json.JSONDecoder().decode
 class Script:
     """The exports of the interface `script`."""
 
-    def load(self, source, file_name, expected):
+    def load(self, files, expected):
         global _node
+        source, file_name = files[0].text, files[0].name
         # Integers of any length are exact.
         sys.set_int_max_str_digits(0)
         _limit_calls(_CALLS)

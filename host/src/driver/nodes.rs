@@ -62,6 +62,8 @@ struct Failures {
     /// How many of them the log has not told yet, since when it last told any.
     untold: u64,
     told: Option<Instant>,
+    /// Why the last one did.
+    last: String,
 }
 
 /// Batches that may be worth answering in passing, at once.
@@ -231,8 +233,10 @@ impl Nodes {
                 node.version = Some(before);
                 node.conduct = Conduct::begin(false);
                 change(&mut |info| {
-                    let error = info.error.take().unwrap_or_default();
-                    let reason = format!("version {} is not used, for it {error}", info.version);
+                    let Outcome { failed, answered, .. } = outcome;
+                    let (version, last) = (&info.version, &node.failures.last);
+                    let reason =
+                        format!("version {version} failed on {failed} of {answered} rows at once, last: {last}");
                     tracing::warn!("node {}: {reason}; the version before stays", info.name);
                     (info.state, info.error) = (NodeState::Outdated, Some(reason));
                     info.version = format!("{:016x}", before.0);
@@ -257,6 +261,7 @@ impl Nodes {
             let failures = &mut self.nodes[index].failures;
             failures.rows += 1;
             failures.untold += 1;
+            failures.last = error.message.clone();
             if failures.told.is_some_and(|told| told.elapsed() < TELL) {
                 continue;
             }

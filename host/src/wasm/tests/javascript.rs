@@ -293,3 +293,26 @@ async fn modules_that_cannot_be_are_refused_with_their_place() {
         assert!(reason.starts_with(expected), "{source}: {reason}");
     }
 }
+
+#[tokio::test]
+async fn with_every_clocks_stand_still_and_randomness_is_of_tick_and_row() {
+    let source =
+        "export const transform = (row) => [Date.now(), new Date().toISOString(), Math.random(), Math.random()];";
+    let mut bench = Bench::new("probe.js", source.as_bytes(), |spec| spec.has_clock = true);
+    let version = bench.loaded().await;
+    let tick = 1_700_000_000_123;
+    let answer = bench.ask_at(version, tick, "1").await.expect("an answer");
+    assert!(answer.starts_with("[1700000000123,\"2023-11-14T22:13:20.123Z\","), "{answer}");
+    assert_eq!(bench.ask_at(version, tick, "1").await.as_ref(), Ok(&answer), "equal questions");
+    let random = |answer: &str| answer.trim_end_matches(']').split(',').skip(2).map(str::to_owned).collect::<Vec<_>>();
+    assert_ne!(random(&answer)[0], random(&answer)[1]);
+    for (tick, row) in [(tick, "2"), (tick + 1, "1")] {
+        let other = bench.ask_at(version, tick, row).await.expect("an answer");
+        assert_ne!(random(&other), random(&answer));
+        assert!(random(&other).iter().all(|number| (0.0..1.0).contains(&number.parse::<f64>().expect("a number"))));
+    }
+    let mut early = Bench::new("probe.js", b"const at = Date.now();\nexport const transform = () => at;", |spec| {
+        spec.has_clock = true;
+    });
+    assert!(early.failed().await.contains("Date.now()"), "what a module keeps must not depend on when it was loaded");
+}

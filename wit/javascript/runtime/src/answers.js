@@ -3,6 +3,7 @@
 // Runs in the same engine as the node's code, so nothing a node does is trusted: whatever it returns is checked before it
 // is written.
 
+import { ask } from "./globals.js";
 import { Told } from "./told.js";
 import { check, noun } from "./values.js";
 
@@ -17,6 +18,7 @@ export function evaluate(node, batch, describe) {
     deepFreeze(args);
     for (const row of rows) {
       let text = "null";
+      ask(row, args);
       try {
         text = answer(node, row, args);
       } catch (error) {

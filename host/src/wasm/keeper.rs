@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::component::{Code, read};
 use super::engine::Engine;
-use super::error::NodeError;
+use super::error::{NodeError, shortened};
 use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
 use super::limits::Limits;
 use super::log::NodeLog;
@@ -137,7 +137,7 @@ impl Keeper {
                 NodeEvent::Loaded { node, version, kind }
             }
             Err(error) => {
-                let reason = with_causes(&error);
+                let reason = shortened(with_causes(&error));
                 tracing::debug!(node = name, "not loaded: {reason}");
                 NodeEvent::Failed { node, reason }
             }

@@ -6,6 +6,7 @@
 mod auth_boundary;
 mod busy;
 mod conditions;
+mod declared_types;
 mod demo;
 mod embedding;
 mod histories;
@@ -13,6 +14,7 @@ mod in_process;
 mod layering;
 mod limits;
 mod locks;
+mod node_commands;
 mod oracle;
 mod original_defects;
 mod outage;

@@ -11,7 +11,7 @@ use super::error::{Fault, NodeError};
 use super::instance::{Batch, Guest};
 use super::limits::Limits;
 use super::log::NodeLog;
-use super::usage::{Usage, Used};
+use super::usage::Usage;
 use crate::dataflow::guest::NodeVersion;
 
 /// What a node does.
@@ -163,11 +163,6 @@ impl Program {
                 None
             }
         }
-    }
-
-    /// What its batches took so far.
-    pub fn used(&self) -> Used {
-        self.parts.usage.now()
     }
 
     /// A started guest that waits for work.

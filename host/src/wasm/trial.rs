@@ -10,7 +10,7 @@ use super::batch::Questions;
 use super::error::NodeError;
 use super::host::{HostSettings, NodeEvent, NodeHost, NodeSource, NodeSpec};
 use super::program::{NodeKind, Program};
-use super::usage::Used;
+use super::usage::{Usage, Used};
 use crate::data::Value;
 use crate::dataflow::guest::{GuestCall, GuestError};
 use crate::dataflow::plan::NodeId;
@@ -31,7 +31,7 @@ pub enum TrialError {
 /// A loaded node.
 pub struct Trial {
     program: Arc<Program>,
-    used: std::sync::Mutex<Used>,
+    usage: Arc<Usage>,
     /// What the program is loaded by; ends with this value.
     _host: NodeHost,
 }
@@ -44,12 +44,13 @@ impl Trial {
     pub async fn load(source: NodeSource, kind: Option<NodeKind>) -> Result<Self, TrialError> {
         let file = source.path().display().to_string();
         let spec = NodeSpec { kind, ..NodeSpec::new(NODE, file_name(&source), source) };
+        let usage = spec.usage.clone();
         let (host, mut events) = NodeHost::start(HostSettings { parallel: 1, ..HostSettings::default() }, vec![spec])?;
         loop {
             match events.recv().await {
                 Some(NodeEvent::Loaded { version, .. }) => {
                     if let Some(program) = host.program_of(NODE, version) {
-                        return Ok(Trial { program, used: Default::default(), _host: host });
+                        return Ok(Trial { program, usage, _host: host });
                     }
                 }
                 Some(NodeEvent::Failed { reason, .. }) => return Err(TrialError::NotLoaded { file, reason }),
@@ -85,13 +86,9 @@ impl Trial {
         calls.iter().map(|call| call.answer().cloned().expect("each is answered or failed")).collect()
     }
 
-    /// What the calls took since this was last asked; the memory is since the start.
-    pub fn take_used(&self) -> Used {
-        let now = self.program.used();
-        let mut before = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let since = Used { batches: now.batches - before.batches, computed: now.computed - before.computed, ..now };
-        *before = now;
-        since
+    /// What all calls have taken so far.
+    pub fn used(&self) -> Used {
+        self.usage.now()
     }
 }
 

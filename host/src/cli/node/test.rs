@@ -9,6 +9,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
@@ -89,8 +90,8 @@ struct Report {
     impure: Vec<(usize, &'static str, Answer)>,
     /// Rows that were asked one by one.
     alone: usize,
-    /// Of a run on an instance that is warm.
-    warm: Used,
+    /// What the rows took on an instance that is warm.
+    warm: Duration,
     /// Of all runs.
     total: Used,
     /// Questions in all runs, and those that failed.
@@ -101,11 +102,11 @@ struct Report {
 impl Report {
     fn of(trial: &Trial, args: &Value, rows: &[Value]) -> Self {
         let answers = trial.ask(args, rows);
-        let first = trial.take_used();
+        let first = trial.used();
         let order = shuffled(rows.len());
         let mixed: Vec<Value> = order.iter().map(|&row| rows[row].clone()).collect();
         let again: Vec<(usize, Answer)> = order.into_iter().zip(trial.ask(args, &mixed)).collect();
-        let warm = trial.take_used();
+        let again_used = trial.used();
         trial.take_fresh_instances();
         let alone: Vec<(usize, Answer)> = rows
             .iter()
@@ -113,17 +114,16 @@ impl Report {
             .map(|row| trial.ask(args, std::slice::from_ref(row)).remove(0))
             .enumerate()
             .collect();
-        let last = trial.take_used();
+        let last = trial.used();
         let all = || answers.iter().chain(again.iter().chain(&alone).map(|(_, answer)| answer));
         let (asked, failed) = (all().count(), all().filter(|answer| answer.is_err()).count());
         let mut impure = differing(&answers, again, "asked after other rows");
         let alone_count = alone.len();
         impure.extend(differing(&answers, alone, "asked alone of a new instance"));
-        let total = Used {
-            batches: first.batches + warm.batches + last.batches,
-            computed: first.computed + warm.computed + last.computed,
-            memory: last.memory,
-        };
+        let warm = again_used.computed.saturating_sub(first.computed);
+        // Each was of the instance asked last.
+        let memory = first.memory.max(again_used.memory).max(last.memory);
+        let total = Used { memory, ..last };
         Report { kind: trial.kind(), answers, impure, alone: alone_count, warm, total, asked, failed }
     }
 
@@ -158,17 +158,17 @@ impl Report {
         if self.impure.len() > TOLD {
             let _ = writeln!(text, "and {} more answers that differ", self.impure.len() - TOLD);
         }
-        let (rows, us) = (self.answers.len(), |used: &Used| used.computed.as_secs_f64() * 1e6);
+        let (rows, us) = (self.answers.len(), |time: Duration| time.as_secs_f64() * 1e6);
         let errors = self.answers.iter().filter(|answer| answer.is_err()).count();
         let _ = writeln!(text, "{} {}, {}", self.kind, count(rows, "row"), count(errors, "error"));
-        let _ = writeln!(text, "cost    {:.1} us for a row, on a warm instance", us(&self.warm) / rows as f64);
+        let _ = writeln!(text, "cost    {:.1} us for a row, on a warm instance", us(self.warm) / rows as f64);
         let _ = writeln!(
             text,
             "in all  {}, {}, {}, {:.1} ms computed, {} of memory at most",
             count(self.total.batches as usize, "call"),
             count(self.asked, "row"),
             count(self.failed, "error"),
-            us(&self.total) / 1e3,
+            us(self.total.computed) / 1e3,
             size_of(self.total.memory)
         );
         if self.impure.is_empty() {

@@ -250,12 +250,17 @@ impl Nodes {
 
     /// Tells the log and the operator of rows that nodes failed on; clients see only what the node's policy makes of it.
     fn note_failures(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) {
-        for call in calls {
-            let Some(Err(error)) = call.answer() else { continue };
-            let index = call.node.0 as usize;
-            let failures = &mut self.nodes[index].failures;
+        let failed = |call: &&Arc<GuestCall>| matches!(GuestCall::answer(call), Some(Err(_)));
+        for call in calls.iter().filter(failed) {
+            let failures = &mut self.nodes[call.node.0 as usize].failures;
             failures.rows += 1;
             failures.untold += 1;
+        }
+        for call in calls.iter().rev() {
+            let Some(Err(error)) = call.answer() else { continue };
+            let index = call.node.0 as usize;
+            let rests = self.nodes[index].conduct.rests();
+            let failures = &mut self.nodes[index].failures;
             if failures.told.is_some_and(|told| told.elapsed() < TELL) {
                 continue;
             }
@@ -272,7 +277,9 @@ impl Nodes {
                     call.version.0,
                     failures.untold,
                 );
-                info.state = NodeState::Failing;
+                if !rests {
+                    info.state = NodeState::Failing;
+                }
                 info.error = Some(format!("failed on {} rows so far, last: {error}", failures.rows));
             });
             failures.untold = 0;

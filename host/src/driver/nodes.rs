@@ -257,11 +257,16 @@ impl Nodes {
     fn note_failures(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) {
         for call in calls {
             let Some(Err(error)) = call.answer() else { continue };
-            let index = call.node.0 as usize;
-            let failures = &mut self.nodes[index].failures;
+            let failures = &mut self.nodes[call.node.0 as usize].failures;
             failures.rows += 1;
             failures.untold += 1;
             failures.last = error.message.clone();
+        }
+        for call in calls.iter().rev() {
+            let Some(Err(error)) = call.answer() else { continue };
+            let index = call.node.0 as usize;
+            let rests = self.nodes[index].conduct.rests();
+            let failures = &mut self.nodes[index].failures;
             if failures.told.is_some_and(|told| told.elapsed() < TELL) {
                 continue;
             }
@@ -278,7 +283,9 @@ impl Nodes {
                     call.version.0,
                     failures.untold,
                 );
-                info.state = NodeState::Failing;
+                if !rests {
+                    info.state = NodeState::Failing;
+                }
                 info.error = Some(format!("failed on {} rows so far, last: {error}", failures.rows));
             });
             failures.untold = 0;

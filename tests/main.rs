@@ -13,6 +13,7 @@ mod in_process;
 mod layering;
 mod limits;
 mod locks;
+mod node_calls;
 mod oracle;
 mod original_defects;
 mod outage;

@@ -69,6 +69,8 @@ struct Pair {
     guest: Guest,
     running: Running,
     code: Code,
+    /// As the floor, with the checks that a deadline takes.
+    stoppable: Code,
     script: Option<(String, String)>,
 }
 
@@ -101,36 +103,47 @@ impl Pair {
             Ok::<_, std::io::Error>((std::fs::read_to_string(&path)?, file))
         });
         let running = Running::start(settings, guest.source()?).await?;
-        Ok(Pair { guest, running, code: Code::compile(&bytes)?, script: script.transpose()? })
+        let (code, stoppable) = (Code::compile(&bytes, false)?, Code::compile(&bytes, true)?);
+        Ok(Pair { guest, running, code, stoppable, script: script.transpose()? })
     }
 
     fn floor(&self) -> Result<Instance> {
-        self.code.start(self.script.as_ref().map(|(source, name)| (source.as_str(), name.as_str())))
+        self.start_of(&self.code)
+    }
+
+    fn start_of(&self, code: &Code) -> Result<Instance> {
+        code.start(self.script.as_ref().map(|(source, name)| (source.as_str(), name.as_str())))
     }
 
     /// Batches of many rows: CPU time, since it is the same on a busy machine, and no part of a call waits for anything.
     async fn large(&self, report: &mut Report) -> Result<()> {
-        let mut floor = self.floor()?;
+        let (mut floor, mut stoppable) = (self.floor()?, self.start_of(&self.stoppable)?);
         let mut costs = Vec::new();
         // The first block is not counted: the host learns what a row costs, caches and branch predictors warm up.
         for _ in 0..=blocks() {
             let host = self.host_block().await?;
-            costs.push([host, self.values_block(&mut floor)?, floor_block(&mut floor)?]);
+            let values = self.values_block(&mut floor)?;
+            costs.push([host, values, floor_block(&mut floor)?, floor_block(&mut stoppable)?]);
         }
         costs.remove(0);
         let of = |index: usize| median(costs.iter().map(|costs| costs[index]));
-        let (host, values, floor) = (of(0), of(1), of(2));
+        let (host, values, floor, stoppable) = (of(0), of(1), of(2), of(3));
         say(format_args!(
-            "  batches of {MANY}: {host:.2} us a row, {values:.2} of it rows written and answers read; floor {floor:.2} us"
+            "  batches of {MANY}: {host:.2} us a row, {values:.2} of it rows written and answers read; floor {floor:.2} us, \
+             {stoppable:.2} us in code that a deadline can stop"
         ));
-        let ratio = median(costs.iter().map(|[host, values, floor]| (host - values) / floor));
+        let ratio = median(costs.iter().map(|[host, values, floor, _]| (host - values) / floor));
         let name = self.guest.name();
         report.goal(&format!("{name}_large_ratio"), "text in, text out, to the floor", ratio, 1.15, "");
-        let whole = median(costs.iter().map(|[host, _, floor]| host / floor));
+        let whole = median(costs.iter().map(|[host, _, floor, _]| host / floor));
+        let stoppable_ratio = median(costs.iter().map(|[host, values, _, floor]| (host - values) / floor));
+        say(format_args!("  the same to the floor that a deadline can stop: {stoppable_ratio:.3}, no goal"));
+        report.note(&format!("{name}_large_stoppable_ratio"), stoppable_ratio);
         say(format_args!("  values in, values out, to the floor's texts: {whole:.3}, no goal"));
         report.note(&format!("{name}_large_values_ratio"), whole);
         report.note(&format!("{name}_large_us"), host);
         report.note(&format!("{name}_large_floor_us"), floor);
+        report.note(&format!("{name}_large_stoppable_us"), stoppable);
         Ok(())
     }
 

@@ -77,7 +77,7 @@ fn nodes() -> PathBuf {
 pub struct Running {
     pub host: NodeHost,
     pub version: NodeVersion,
-    _events: mpsc::Receiver<NodeEvent>,
+    events: mpsc::Receiver<NodeEvent>,
 }
 
 impl Running {
@@ -86,10 +86,14 @@ impl Running {
         // On a machine that does other things too, a batch may not be the victim of its deadline.
         spec.deadline = Duration::from_secs(2);
         let (host, mut events) = NodeHost::start(settings, vec![spec])?;
-        match tokio::time::timeout(PATIENCE, events.recv()).await.context("the node is not loaded")? {
-            Some(NodeEvent::Loaded { version, .. }) => Ok(Running { host, version, _events: events }),
-            other => bail!("the node is not loaded: {other:?}"),
-        }
+        let version = loaded(&mut events).await?;
+        Ok(Running { host, version, events })
+    }
+
+    /// Waits for the next version.
+    pub async fn reloaded(&mut self) -> Result<()> {
+        self.version = loaded(&mut self.events).await?;
+        Ok(())
     }
 
     /// Questions nobody has asked before, about places from this number on.
@@ -109,6 +113,13 @@ impl Running {
     /// Asks right here. False: it is not known to be that cheap, or has no warm instance.
     pub fn ask_in_passing(&self, calls: &[Arc<GuestCall>]) -> bool {
         self.host.answer_in_passing(NODE, self.version, calls)
+    }
+}
+
+async fn loaded(events: &mut mpsc::Receiver<NodeEvent>) -> Result<NodeVersion> {
+    match tokio::time::timeout(PATIENCE, events.recv()).await.context("the node is not loaded")? {
+        Some(NodeEvent::Loaded { version, .. }) => Ok(version),
+        other => bail!("the node is not loaded: {other:?}"),
     }
 }
 

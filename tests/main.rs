@@ -6,6 +6,7 @@
 mod auth_boundary;
 mod busy;
 mod conditions;
+mod declared_types;
 mod demo;
 mod embedding;
 mod histories;
@@ -14,6 +15,7 @@ mod layering;
 mod limits;
 mod locks;
 mod node_calls;
+mod node_commands;
 mod oracle;
 mod original_defects;
 mod outage;

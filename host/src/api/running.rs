@@ -13,7 +13,7 @@ use super::Error;
 use super::recipe::{Recipe, engine_options};
 use super::watch::{Follow, follow};
 use crate::config::Settings;
-use crate::driver::handle::{After, Ask, Documents, Health, Lsn, NodeInfo, Problem, Subscription};
+use crate::driver::handle::{After, Ask, Counts, Documents, Health, Lsn, NodeInfo, Problem, Subscription};
 use crate::driver::{self, Handle};
 
 /// See the module.
@@ -81,6 +81,10 @@ impl Documents for Running {
 
     fn nodes(&self) -> Vec<NodeInfo> {
         self.handle.nodes()
+    }
+
+    fn counts(&self) -> Counts {
+        self.handle.counts()
     }
 
     fn reload<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<NodeInfo, Problem>> {

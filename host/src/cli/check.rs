@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -100,7 +101,8 @@ pub async fn run(config: &Path, sql: bool) -> anyhow::Result<ExitCode> {
     Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn source_config(database: &Database) -> SourceConfig {
+/// How the database of a configuration is asked.
+pub(super) fn source_config(database: &Database) -> SourceConfig {
     SourceConfig {
         replication_url: Some(database.replication_url.clone()),
         publication: database.publication.clone(),
@@ -147,6 +149,7 @@ async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<Str
             deadline: Duration::from_millis(node.deadline_ms),
             memory: usize::try_from(node.memory_bytes).unwrap_or(usize::MAX),
             has_clock: node.every_ms.is_some(),
+            usage: Arc::default(),
         })
         .collect();
     if specs.is_empty() {

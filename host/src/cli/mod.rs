@@ -5,8 +5,10 @@
 
 mod check;
 mod demo;
+mod node;
 mod process;
 mod serve;
+mod types;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -51,9 +53,14 @@ enum Command {
         sql: bool,
     },
     /// TypeScript types of documents, parameters and node rows
-    Types(Unsupported),
+    Types {
+        /// The configuration
+        #[arg(short, long, default_value = "sangre.yaml")]
+        config: PathBuf,
+    },
     /// Make, build, test and inspect nodes
-    Node(Unsupported),
+    #[command(subcommand)]
+    Node(node::NodeCommand),
 }
 
 /// The arguments of a command that does not exist yet: any.
@@ -89,11 +96,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             }
             Command::Check { config, sql } => check::run(&config, sql).await,
             Command::Init(_) => unsupported("sangre init"),
-            Command::Types(_) => unsupported("sangre types"),
-            Command::Node(Unsupported { arguments }) => {
-                let name = arguments.first().filter(|name| ["new", "build", "test", "inspect"].contains(&&***name));
-                unsupported(&name.map_or("sangre node".into(), |name| format!("sangre node {name}")))
-            }
+            Command::Types { config } => types::run(&config).await,
+            Command::Node(command) => node::run(command, process::shutdown_signal()).await,
         }
     })
 }
@@ -127,12 +131,8 @@ mod tests {
 
     #[test]
     fn what_does_not_exist_is_refused_by_name() {
-        for (line, name) in
-            [("init", "init"), ("types", "types"), ("node build x --kind map", "node build"), ("node", "node")]
-        {
-            let arguments = Arguments::try_parse_from(["sangre"].into_iter().chain(line.split(' '))).expect(line);
-            let error = run(arguments.command).expect_err("refused");
-            assert_eq!(error.to_string(), format!("`sangre {name}` is not supported yet"));
-        }
+        let arguments = Arguments::try_parse_from(["sangre", "init", "--force"]).expect("any arguments");
+        let error = run(arguments.command).expect_err("refused");
+        assert_eq!(error.to_string(), "`sangre init` is not supported yet");
     }
 }

@@ -96,7 +96,7 @@ fn bad_files_are_bad_to_both() {
         "database: x\nnodes: { n: {} }",
         "database: x\nnodes: { n: { script: n.rb } }",
         "database: x\nnodes: { n: { script: n.js, component: n.wasm } }",
-        "database: x\nnodes: { n: { script: n.js, every: 3s } }",
+        "database: x\nnodes: { n: { script: n.js, every: 3 } }",
         "database: x\nnodes: { n: { script: n.js, on_error: retry } }",
         "database: x\nqueries: { q: { from: t } }",
         "database: x\nqueries: { q: { route: q, from: t } }",

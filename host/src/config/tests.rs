@@ -32,12 +32,13 @@ fn the_least_file_has_defaults() {
 
 #[test]
 fn nodes_have_sources_and_limits() {
-    let text = "database: x\nnodes:\n  a: { script: nodes/a.js }\n  b: { component: /b.wasm, deadline: 1s, memory: 1GiB, on_error: hold }\n  c: { script: c.js, on_error: null }\n  d: { script: d.py }\n  e: { script: e.py, memory: 128MiB }\n";
+    let text = "database: x\nnodes:\n  a: { script: nodes/a.js }\n  b: { component: /b.wasm, deadline: 1s, memory: 1GiB, on_error: hold }\n  c: { script: c.js, on_error: null }\n  d: { script: d.py }\n  e: { script: e.py, memory: 128MiB, every: 3s }\n";
     let nodes = settings(text).nodes;
     assert_eq!(nodes[0].source, NodeSource::Script("/app/nodes/a.js".into()));
     assert_eq!((nodes[0].deadline_ms, nodes[0].memory_bytes), (100, 64 << 20));
     assert_eq!(nodes[1].source, NodeSource::Component("/b.wasm".into()));
     assert_eq!((nodes[1].deadline_ms, nodes[1].memory_bytes), (1000, 1 << 30));
+    assert_eq!(nodes.iter().map(|node| node.every_ms).collect::<Vec<_>>(), [None, None, None, None, Some(3000)]);
     let on_error: Vec<_> = nodes.iter().map(|node| node.on_error).collect();
     use crate::query::OnError;
     assert_eq!(on_error[..3], [OnError::Skip, OnError::Hold, OnError::Null]);
@@ -64,7 +65,7 @@ fn what_comes_later_is_refused_by_name() {
     for (text, expect) in [
         ("auth: { jwt: { secret: x } }", "`auth: jwt` is not supported yet"),
         ("auth: { forward: { url: x } }", "`auth: forward` is not supported yet"),
-        ("nodes: { a: { script: a.js, every: 3s } }", "`every` is not supported yet"),
+        ("nodes: { a: { script: a.js, every: 99ms } }", "so 100ms is the least"),
         ("nodes: { a: { script: a.js, numbers: string } }", "`numbers` is not supported yet"),
         ("nodes: { a: { script: a.ts } }", "TypeScript are not supported yet"),
         ("queries: { q: { route: /q, from: t, exists: { from: u } } }", "`exists` is not supported yet"),

@@ -275,6 +275,11 @@ impl Engine {
         }
     }
 
+    /// How often an element needed no guest of this node, since the same question had been asked.
+    pub fn memo_hits(&self, node: NodeId) -> u64 {
+        self.memo.hits(node)
+    }
+
     /// Asks for a snapshot if no upquery is under way. To be called now and then, at least once in 2^30 transactions of the
     /// database: ids are compared modulo 2^32, so what is known of old ones has to be renewed.
     pub fn refresh(&mut self) -> Effects {

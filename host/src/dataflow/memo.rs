@@ -28,6 +28,8 @@ pub(super) struct Memo {
     asked: Vec<Arc<GuestCall>>,
     key: [u8; 16],
     scratch: String,
+    /// By node, how often an answer was there or on its way.
+    hits: Vec<u64>,
     /// Size of `calls` at which dead entries are swept.
     sweep_at: usize,
 }
@@ -41,6 +43,7 @@ impl Memo {
             asked: Vec::new(),
             key,
             scratch: String::new(),
+            hits: Vec::new(),
             sweep_at: 2 * RECENT,
         }
     }
@@ -65,6 +68,9 @@ impl Memo {
         let entry = self.calls.entry(hash).or_default();
         entry.retain(|call| call.strong_count() > 0);
         if let Some(call) = entry.iter().filter_map(Weak::upgrade).find(|call| same(call)) {
+            let at = node.0 as usize;
+            self.hits.resize(self.hits.len().max(at + 1), 0);
+            self.hits[at] += 1;
             return call;
         }
         let call = Arc::new(GuestCall::new(node, version, tick, args, input));
@@ -72,6 +78,11 @@ impl Memo {
         self.asked.push(call.clone());
         self.remember(call.clone());
         call
+    }
+
+    /// How often a question to this node was none, since its answer was there or on its way.
+    pub(super) fn hits(&self, node: NodeId) -> u64 {
+        self.hits.get(node.0 as usize).copied().unwrap_or(0)
     }
 
     /// The calls that were made since this was last asked, each of them new.

@@ -240,6 +240,7 @@ mod tests {
             version: "1".into(),
             state: NodeState::Outdated,
             error: error.clone(),
+            usage: Default::default(),
         };
         let shown = about(&node("open-at"), &nodes);
         assert_eq!((&shown["building"], &shown["error"]), (&json!(true), &json!("not loaded")));

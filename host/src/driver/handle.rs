@@ -232,6 +232,40 @@ pub struct NodeInfo {
     /// The last error: why the newest version of its file was not taken, or what the one that runs failed on, in the guest's or
     /// compiler's own words: for the operator, never for clients.
     pub error: Option<String>,
+    pub usage: NodeUsage,
+}
+
+/// What a node has done since the server started, in all its versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeUsage {
+    /// Calls of a guest, each with some rows.
+    pub batches: u64,
+    pub rows: u64,
+    /// Rows that failed.
+    pub errors: u64,
+    /// What guests computed.
+    pub computed: std::time::Duration,
+    /// Rows whose answer was known, so that no guest was asked.
+    pub memo_hits: u64,
+    /// The most that an instance had.
+    pub memory_bytes: u64,
+}
+
+/// What the engine has done since the server started, and what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Transactions applied.
+    pub commits: u64,
+    /// New states of documents.
+    pub emissions: u64,
+    /// Questions to the database for rows.
+    pub upqueries: u64,
+    /// Documents kept live now.
+    pub documents: u64,
+    /// Rows known now.
+    pub rows: u64,
+    /// Bytes of past states of documents.
+    pub history_bytes: u64,
 }
 
 /// See [`NodeInfo`].
@@ -248,6 +282,20 @@ pub enum NodeState {
     Outdated,
     /// Its file is bad, and nothing runs.
     Broken,
+}
+
+impl NodeState {
+    /// As operators read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            NodeState::Loading => "loading",
+            NodeState::Running => "running",
+            NodeState::Failing => "failing",
+            NodeState::Suspended => "suspended",
+            NodeState::Outdated => "outdated",
+            NodeState::Broken => "broken",
+        }
+    }
 }
 
 /// The engine as sessions and routes see it: implemented by the driver, and by fakes in tests.
@@ -269,6 +317,9 @@ pub trait Documents: Send + Sync + 'static {
 
     /// The nodes of the configuration, in its order.
     fn nodes(&self) -> Vec<NodeInfo>;
+
+    /// What was done so far.
+    fn counts(&self) -> Counts;
 
     /// Loads the node's file anew as if it had changed, and says how the node is then. [`Code::UnknownRoute`] if no node has
     /// that name.

@@ -68,6 +68,11 @@ impl Live {
         self.definitions.entry(document).or_insert_with(|| definition(plan, routes, document).into()).clone()
     }
 
+    /// Bytes of all past states.
+    pub(super) fn kept(&self) -> usize {
+        self.kept
+    }
+
     pub(super) fn insert(&mut self, key: DocumentKey, document: Document) {
         self.kept += document.kept();
         self.by_name.insert(document.name.clone(), key);

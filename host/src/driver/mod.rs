@@ -22,6 +22,7 @@ mod replan;
 mod setup;
 mod starving;
 mod subscription;
+mod tally;
 mod transaction;
 mod writer;
 

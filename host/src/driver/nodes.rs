@@ -9,6 +9,7 @@ use super::NodeOptions;
 use super::conduct::{Conduct, Outcome, Verdict};
 use super::handle::{NodeInfo, NodeState};
 use super::open::Shared;
+use super::tally::Tally;
 use crate::dataflow::guest::{GuestCall, NodeVersion};
 use crate::dataflow::plan::{NodeCall, NodeId, Plan, Shape, Step};
 use crate::wasm::{HostSettings, NodeError, NodeEvent, NodeHost, NodeKind, NodeSpec};
@@ -87,7 +88,12 @@ impl Node {
 }
 
 impl Nodes {
-    pub(super) fn start(settings: HostSettings, nodes: &[NodeOptions], plan: &Plan) -> Result<Self, NodeError> {
+    pub(super) fn start(
+        settings: HostSettings,
+        nodes: &[NodeOptions],
+        plan: &Plan,
+        tally: &Tally,
+    ) -> Result<Self, NodeError> {
         let specs = nodes.iter().enumerate().map(|(index, node)| NodeSpec {
             id: NodeId(index as u32),
             name: node.name.clone(),
@@ -96,6 +102,7 @@ impl Nodes {
             deadline: node.deadline,
             memory: node.memory,
             has_clock: node.every.is_some(),
+            usage: tally.nodes[index].usage.clone(),
         });
         let state = nodes.iter().map(|node| Node { every: node.every, ..Node::default() }).collect();
         let (host, events) = match nodes.is_empty() {
@@ -184,6 +191,11 @@ impl Nodes {
     /// Notes what came of calls, before the engine is told. The versions that are withdrawn, and what takes their places.
     pub(super) fn judge(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) -> Vec<Change> {
         self.note_failures(calls, shared);
+        for call in calls {
+            let tally = &shared.tally.nodes[call.node.0 as usize];
+            tally.rows.add(1);
+            tally.errors.add(usize::from(matches!(call.answer(), Some(Err(_)))));
+        }
         let mut outcomes: Vec<(NodeId, Outcome)> = Vec::new();
         for call in calls {
             let node = &self.nodes[call.node.0 as usize];

@@ -8,9 +8,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Options;
 use super::documents::{Asked, Opened};
-use super::handle::{After, Ask, Code, Documents, Health, NodeInfo, NodeState, Problem, State, Status, Subscription};
+use super::handle::{
+    After, Ask, Code, Counts, Documents, Health, NodeInfo, NodeState, NodeUsage, Problem, State, Status, Subscription,
+};
 use super::questions::Questions;
 use super::subscription::Follower;
+use super::tally::Tally;
 use crate::data::Lsn;
 use crate::diff::DiffMemo;
 use crate::query::problem::Problems;
@@ -71,6 +74,7 @@ pub(super) struct Shared {
     /// The routes that the configuration has, for as long as nothing is served.
     declared: Routes,
     pub nodes: watch::Sender<Vec<NodeInfo>>,
+    pub tally: Tally,
     pub memo: DiffMemo,
     pub questions: Questions,
     pub document_bytes: usize,
@@ -84,6 +88,7 @@ impl Shared {
             version: String::new(),
             state: NodeState::Loading,
             error: Some("not loaded yet".into()),
+            usage: NodeUsage::default(),
         };
         let starting = Status { state: State::Stale, code: Some(Code::Starting), since: SystemTime::now() };
         Shared {
@@ -94,6 +99,7 @@ impl Shared {
             health: watch::Sender::new(vec![NOT_BEGUN.into()]),
             broken: watch::Sender::default(),
             declared: Routes::declared(&options.queries),
+            tally: Tally::new(options.nodes.len()),
             nodes: watch::Sender::new(options.nodes.iter().map(|node| info(&node.name)).collect()),
             memo: DiffMemo::new(),
             questions: Questions::default(),
@@ -298,7 +304,15 @@ impl Documents for Handle {
     }
 
     fn nodes(&self) -> Vec<NodeInfo> {
-        self.shared.nodes.borrow().clone()
+        let mut nodes = self.shared.nodes.borrow().clone();
+        for (node, tally) in nodes.iter_mut().zip(&self.shared.tally.nodes) {
+            node.usage = tally.usage();
+        }
+        nodes
+    }
+
+    fn counts(&self) -> Counts {
+        self.shared.tally.counts()
     }
 
     fn reload<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<NodeInfo, Problem>> {

@@ -51,7 +51,8 @@ pub(super) async fn run(
         return Err(DriverError::Queries(lines.collect::<Vec<_>>().join("\n")));
     }
     shared.set_broken(&planned.problems, &options.file);
-    let nodes = Nodes::start(options.host.clone(), &options.nodes, &planned.plan).map_err(DriverError::Nodes)?;
+    let nodes =
+        Nodes::start(options.host.clone(), &options.nodes, &planned.plan, &shared.tally).map_err(DriverError::Nodes)?;
     let tables = Arc::new(planned.plan.tables.clone());
     let stop_source = stop.child_token();
     let (source, mut events) = PostgresSource::spawn(options.source.clone(), tables, stop_source.clone())?;

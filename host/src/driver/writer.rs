@@ -20,7 +20,7 @@ use super::transaction::Transaction;
 use super::{DriverError, Options};
 use crate::data::{Answer, TableId, Upquery, UpqueryError};
 use crate::dataflow::guest::GuestCall;
-use crate::dataflow::plan::Plan;
+use crate::dataflow::plan::{NodeId, Plan};
 use crate::dataflow::{Blocked, Effects, Engine, Limits};
 use crate::query::{Bound, Compiled, Routes};
 use crate::source::{History, Source, SourceEvent, SourceEvents, Started};
@@ -211,6 +211,7 @@ impl Writer {
                 if let Some(transaction) = self.transaction.take() {
                     let _span = tracing::trace_span!(target: "sangre::stages", "step", lsn = %end).entered();
                     self.live.commit = Some(end);
+                    self.shared.tally.commits.add(1);
                     self.step(|engine| transaction.commit(end, engine));
                     self.live.commit = None;
                 }
@@ -294,6 +295,8 @@ impl Writer {
         if self.live.begins_with_nodes(&effects.emissions) {
             self.note_failing();
         }
+        self.shared.tally.emissions.add(effects.emissions.len());
+        self.shared.tally.upqueries.add(effects.upqueries.len());
         self.live.emit(&self.plan, &self.origin, effects.emissions);
         for key in effects.unchanged {
             if self.engine.as_ref().is_some_and(|engine| engine.is_settled(key)) {
@@ -511,6 +514,18 @@ impl Writer {
         self.note_failing();
         let abandoned = self.live.sweep(now);
         abandoned.into_iter().for_each(|key| self.close(key));
+        self.tally();
+    }
+
+    /// Notes for the operator what is held now.
+    fn tally(&self) {
+        let (Some(engine), tally) = (&self.engine, &self.shared.tally) else { return };
+        tally.documents.set(self.live.by_key.len());
+        tally.history_bytes.set(self.live.kept());
+        tally.rows.set(engine.size().rows);
+        for (node, index) in tally.nodes.iter().zip(0..) {
+            node.memo_hits.set(engine.memo_hits(NodeId(index)) as usize);
+        }
     }
 
     fn provoke(&mut self) {

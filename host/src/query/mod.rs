@@ -19,6 +19,7 @@ mod resolve;
 mod resolved;
 pub mod syntax;
 pub mod tree;
+pub mod typescript;
 mod unread;
 
 pub use compile::{Compiled, compile};

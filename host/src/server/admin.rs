@@ -1,16 +1,17 @@
 //! The operator's port: is it alive, can it serve, what are its nodes. Never on the clients' port, for it shows guests' errors.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde_json::json;
 
-use super::answer;
 use super::front::Shared;
+use super::{answer, metrics};
 use crate::driver::handle::{Code, NodeInfo, NodeState, Problem};
 
 pub fn router(shared: Arc<Shared>) -> Router {
@@ -30,15 +31,12 @@ fn nodes_json(nodes: &[NodeInfo]) -> String {
 }
 
 fn node_json(node: &NodeInfo) -> serde_json::Value {
-    let state = match node.state {
-        NodeState::Loading => "loading",
-        NodeState::Running => "running",
-        NodeState::Failing => "failing",
-        NodeState::Suspended => "suspended",
-        NodeState::Outdated => "outdated",
-        NodeState::Broken => "broken",
-    };
-    json!({ "name": node.name, "kind": node.kind, "version": node.version, "state": state, "error": node.error })
+    let usage = node.usage;
+    json!({
+        "name": node.name, "kind": node.kind, "version": node.version, "state": node.state.name(), "error": node.error,
+        "batches": usage.batches, "rows": usage.rows, "errors": usage.errors, "memo_hits": usage.memo_hits,
+        "computed_ms": usage.computed.as_secs_f64() * 1e3, "memory_bytes": usage.memory_bytes,
+    })
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
@@ -53,11 +51,18 @@ async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     answer::json(status, json!({ "ready": ready, "reasons": reasons }).to_string())
 }
 
-async fn metrics() -> Response {
-    let problem = Problem { code: Code::UnknownRoute, message: "`/metrics` is not supported yet".into() };
-    let mut response = answer::problem(&problem, "/metrics");
-    *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
-    response
+async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
+    match metrics::text(&shared) {
+        Ok(text) => {
+            let mut response = answer::json(StatusCode::OK, text);
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+            response
+        }
+        Err(fmt::Error) => {
+            let message = "the metrics cannot be written".into();
+            answer::problem(&Problem { code: Code::Internal, message }, "/metrics")
+        }
+    }
 }
 
 async fn nodes(State(shared): State<Arc<Shared>>) -> Response {
@@ -77,7 +82,6 @@ async fn reload(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> 
 }
 
 async fn unknown() -> Response {
-    let message =
-        "this port has /healthz, /readyz, /nodes and /nodes/{name}/reload; documents are on the clients' port";
+    let message = "this port has /healthz, /readyz, /metrics, /nodes and /nodes/{name}/reload; documents are on the clients' port";
     answer::problem(&Problem { code: Code::UnknownRoute, message: message.into() }, "/")
 }

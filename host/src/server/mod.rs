@@ -11,6 +11,7 @@ mod documents;
 mod front;
 mod gate;
 mod listener;
+mod metrics;
 mod sse;
 mod websocket;
 

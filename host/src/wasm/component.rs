@@ -71,7 +71,7 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Arc<[u8]>, NodeError> {
 }
 
 /// Tells a component from a core module and from anything else, for a message better than the parser's.
-fn check_header(bytes: &[u8]) -> Result<(), NodeError> {
+pub(super) fn check_header(bytes: &[u8]) -> Result<(), NodeError> {
     match bytes {
         [b'\0', b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(NodeError::CoreModule),
         [b'\0', b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
@@ -79,7 +79,8 @@ fn check_header(bytes: &[u8]) -> Result<(), NodeError> {
     }
 }
 
-fn declared(component: &Component) -> Result<Declared, NodeError> {
+/// What `component` declares itself to be, by the one export that is Sangre's.
+pub(super) fn declared(component: &Component) -> Result<Declared, NodeError> {
     let ty = component.component_type();
     let mut found: Vec<Declared> = Vec::new();
     for (name, export) in ty.exports(component.engine()) {

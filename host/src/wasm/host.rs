@@ -19,6 +19,7 @@ use super::probe::Recent;
 use super::program::{NodeKind, Program};
 use super::runtime::{Language, Runtimes};
 use super::tools::Stop;
+use super::usage::Usage;
 use super::watch::{Watch, Watched};
 use super::work::{Job, Workers};
 use crate::data::Value;
@@ -83,6 +84,8 @@ pub struct NodeSpec {
     pub memory: usize,
     /// Whether it may read a clock: that of the tick it is asked in.
     pub has_clock: bool,
+    /// Counts what it costs.
+    pub usage: Arc<Usage>,
 }
 
 impl NodeSpec {
@@ -100,6 +103,7 @@ impl NodeSpec {
             deadline: Duration::from_millis(100),
             memory: language.map_or(64 << 20, Language::memory),
             has_clock: false,
+            usage: Arc::default(),
         }
     }
 }
@@ -191,6 +195,11 @@ impl NodeHost {
         let Some((index, program)) = self.program(node, version) else { return false };
         self.shared.recent[index].note(calls);
         Questions::new(calls.to_vec()).ask_in_passing(&program)
+    }
+
+    /// The program that answers as `version` of `node`, for a trial.
+    pub(super) fn program_of(&self, node: NodeId, version: NodeVersion) -> Option<Arc<Program>> {
+        self.program(node, version).map(|(_, program)| program)
     }
 
     fn program(&self, node: NodeId, version: NodeVersion) -> Option<(usize, Arc<Program>)> {

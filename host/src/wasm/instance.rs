@@ -168,6 +168,11 @@ impl Guest {
         self.store.data().stopwatch.computed()
     }
 
+    /// Bytes of linear memory it has.
+    pub fn memory(&self) -> usize {
+        self.store.data().memory.used()
+    }
+
     fn write_output(&mut self) {
         let state = self.store.data();
         state.log.write(Level::Info, &state.wasi.take_stdout());

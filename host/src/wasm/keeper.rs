@@ -184,6 +184,7 @@ impl Keeper {
                 output: self.shared.settings.output_bytes,
             },
             has_clock: self.spec.has_clock,
+            usage: self.spec.usage.clone(),
             log: self.log.clone(),
         })?;
         self.shared.recent[self.index].probe(&program)?;

@@ -19,6 +19,7 @@ mod engine;
 mod error;
 mod files;
 mod host;
+mod inspect;
 mod instance;
 mod keeper;
 mod limits;
@@ -27,14 +28,20 @@ mod probe;
 mod program;
 pub mod runtime;
 mod tools;
+mod trial;
+mod usage;
 mod wasi;
 mod watch;
 mod work;
+mod workshop;
 
 #[cfg(test)]
 mod tests;
 
 pub use error::NodeError;
 pub use host::{HostSettings, NodeEvent, NodeHost, NodeSource, NodeSpec};
+pub use inspect::{Gives, Import, Inspected, inspect};
 pub use program::NodeKind;
-pub use tools::Stop;
+pub use tools::{Stop, ToolError};
+pub use trial::{Answer, Trial, TrialError};
+pub use usage::{Usage, Used};

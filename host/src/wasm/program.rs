@@ -11,6 +11,7 @@ use super::error::{Fault, NodeError};
 use super::instance::{Batch, Guest};
 use super::limits::Limits;
 use super::log::NodeLog;
+use super::usage::Usage;
 use crate::dataflow::guest::NodeVersion;
 
 /// What a node does.
@@ -64,6 +65,7 @@ pub(super) struct Parts {
     pub limits: Limits,
     /// Whether it may read a clock.
     pub has_clock: bool,
+    pub usage: Arc<Usage>,
     pub log: NodeLog,
 }
 
@@ -126,9 +128,11 @@ impl Program {
             Some(guest) => guest,
             None => started(&self.parts).map_err(|error| Fault::Start(error.to_string()))?.0,
         };
-        // After a fault the guest is in no state to be asked again, and is dropped.
-        let answers = guest.evaluate(batch, None)?;
+        let outcome = guest.evaluate(batch, None);
         let computed = guest.computed();
+        self.parts.usage.count(computed, guest.memory());
+        // After a fault the guest is in no state to be asked again, and is dropped.
+        let answers = outcome?;
         self.cost.learn(batch.text.len(), computed);
         self.trust.answered(computed < IN_PASSING);
         self.keep(guest);
@@ -142,9 +146,11 @@ impl Program {
             return None;
         }
         let mut guest = self.warm()?;
-        match guest.evaluate(batch, Some(PATIENCE)) {
+        let outcome = guest.evaluate(batch, Some(PATIENCE));
+        let computed = guest.computed();
+        self.parts.usage.count(computed, guest.memory());
+        match outcome {
             Ok(answers) => {
-                let computed = guest.computed();
                 self.cost.learn(batch.text.len(), computed);
                 if computed >= PATIENCE {
                     self.trust.abused();

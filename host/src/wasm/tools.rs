@@ -19,7 +19,7 @@ pub enum ToolError {
     #[error("{what}: {program} failed: {said}")]
     Failed { what: &'static str, program: &'static str, said: String },
     #[error("{what}: {program} is version {found}, but {needed} is needed: {remedy}")]
-    Old { what: &'static str, program: &'static str, found: String, needed: &'static str, remedy: &'static str },
+    Old { what: &'static str, program: &'static str, found: String, needed: String, remedy: &'static str },
     #[error("{what}: {program} made no {}", .expected.display())]
     NoResult { what: &'static str, program: &'static str, expected: PathBuf },
     #[error("{what}: stopped, for nobody waits for it any more")]
@@ -79,6 +79,17 @@ impl Tool {
             .or_else(|| summary(&String::from_utf8_lossy(&output.stdout)))
             .unwrap_or_else(|| output.status.to_string());
         Err(ToolError::Failed { what: self.what, program: self.program, said })
+    }
+
+    /// An error if the program is of an older major version than this.
+    pub fn at_least(&self, needed: u32, stop: &Stop) -> Result<(), ToolError> {
+        let said = self.run(Path::new("."), ["--version"], &[], stop)?;
+        let found = said.trim().trim_start_matches('v').to_owned();
+        if found.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major >= needed) {
+            return Ok(());
+        }
+        let (what, program, remedy) = (self.what, self.program, self.remedy);
+        Err(ToolError::Old { what, program, found, needed: needed.to_string(), remedy })
     }
 
     /// An error about a file of this build.

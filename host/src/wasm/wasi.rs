@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use wasmtime::StoreContextMut;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker, LinkerInstance, ResourceTable, Val};
+use wasmtime::component::{Component, Linker, LinkerInstance, ResourceTable, Type, Val};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -95,22 +95,29 @@ pub(super) fn link(linker: &mut Linker<GuestState>, component: &Component) -> wa
     Ok(())
 }
 
+/// Whether the interface with this name is one of a clock or of randomness.
+pub(super) fn is_of_ticks(name: &str) -> bool {
+    OURS.iter().any(|(prefix, _)| name.starts_with(prefix))
+}
+
 /// Defines a function that reads a clock or randomness: without a tick, it is refused.
 fn define(instance: &mut LinkerInstance<'_, GuestState>, function: &str, refused: Refused) -> wasmtime::Result<()> {
     let name = function.to_owned();
-    instance.func_new(function, move |store: StoreContextMut<'_, GuestState>, _, params, results| {
+    instance.func_new(function, move |store: StoreContextMut<'_, GuestState>, ty, params, results| {
         let tick = store.data().tick().ok_or_else(|| wasmtime::Error::new(refused))?;
-        let given = match (name.as_str(), params, &*results) {
-            ("now", [], [Val::Record(_)]) => time(tick),
-            ("now", [], _) => Val::U64(tick.saturating_mul(1_000_000)),
-            ("resolution", [], [Val::Record(_)]) => time(1),
-            ("resolution", [], _) => Val::U64(1_000_000),
-            ("get-random-u64" | "get-insecure-random-u64", [], _) => {
+        // A clock of the wall, else one that only counts.
+        let is_time = matches!(ty.results().next(), Some(Type::Record(_)));
+        let given = match (name.as_str(), params) {
+            ("now", []) if is_time => time(tick),
+            ("now", []) => Val::U64(tick.saturating_mul(1_000_000)),
+            ("resolution", []) if is_time => time(1),
+            ("resolution", []) => Val::U64(1_000_000),
+            ("get-random-u64" | "get-insecure-random-u64", []) => {
                 let mut bytes = [0; 8];
                 random(tick, &mut bytes);
                 Val::U64(u64::from_le_bytes(bytes))
             }
-            ("get-random-bytes" | "get-insecure-random-bytes", [Val::U64(length)], _) if *length <= RANDOM_BYTES => {
+            ("get-random-bytes" | "get-insecure-random-bytes", [Val::U64(length)]) if *length <= RANDOM_BYTES => {
                 let mut bytes = vec![0; *length as usize];
                 random(tick, &mut bytes);
                 Val::List(bytes.into_iter().map(Val::U8).collect())

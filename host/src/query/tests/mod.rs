@@ -6,6 +6,7 @@ mod problems;
 mod random;
 mod request;
 mod show;
+mod typescript;
 
 use std::path::Path;
 

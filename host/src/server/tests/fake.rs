@@ -8,8 +8,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 use crate::driver::handle::{
-    After, Ask, Code, Documents, Event, Health, Lsn, NodeInfo, NodeState, Problem, Revision, State, Status,
-    Subscription, Update, Value,
+    After, Ask, Code, Counts, Documents, Event, Health, Lsn, NodeInfo, NodeState, NodeUsage, Problem, Revision, State,
+    Status, Subscription, Update, Value,
 };
 use crate::revision::Subject;
 
@@ -130,7 +130,12 @@ impl Documents for Fake {
             version: "1f".into(),
             state: NodeState::Failing,
             error: Some("oh".into()),
+            usage: NodeUsage { batches: 2, rows: 30, ..NodeUsage::default() },
         }]
+    }
+
+    fn counts(&self) -> Counts {
+        Counts { commits: *self.commits.borrow(), ..Counts::default() }
     }
 
     fn reload<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<NodeInfo, Problem>> {

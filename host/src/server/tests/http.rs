@@ -158,18 +158,30 @@ async fn the_operators_port() {
     );
     assert_eq!(
         get(server.admin, "/nodes", &[]).await.body,
-        r#"[{"name":"a","kind":"map","version":"1f","state":"failing","error":"oh"}]"#
+        r#"[{"name":"a","kind":"map","version":"1f","state":"failing","error":"oh","batches":2,"rows":30,"errors":0,"memo_hits":0,"computed_ms":0.0,"memory_bytes":0}]"#
     );
     for (status, state) in [(200, "running"), (422, "outdated")] {
         let answer = request(server.admin, "POST", "/nodes/a/reload", &[]).await;
-        let node = format!(r#"{{"name":"a","kind":"map","version":"1f","state":"{state}","error":"oh"}}"#);
+        let node = format!(
+            r#"{{"name":"a","kind":"map","version":"1f","state":"{state}","error":"oh","batches":2,"rows":30,"errors":0,"memo_hits":0,"computed_ms":0.0,"memory_bytes":0}}"#
+        );
         assert_eq!((answer.status, answer.body), (status, node), "it says what came of it");
     }
     assert_eq!(request(server.admin, "POST", "/nodes/b/reload", &[]).await.status, 404);
     assert_eq!(*server.fake.reloaded.lock().expect("a lock"), ["a", "a"]);
     let metrics = get(server.admin, "/metrics", &[]).await;
-    assert_eq!(metrics.status, 501);
-    assert!(metrics.body.contains("not supported yet"));
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.header("content-type").starts_with("application/openmetrics-text"), "{metrics:?}");
+    for line in [
+        "# TYPE sangre_commits counter",
+        "sangre_upqueries_total 0",
+        "sangre_ready 0",
+        "sangre_node_rows_total{node=\"a\"} 30",
+        "sangre_node_running{node=\"a\",version=\"1f\",state=\"failing\"} 0",
+        "# EOF",
+    ] {
+        assert!(metrics.body.lines().any(|found| found == line), "{line} is missing in\n{}", metrics.body);
+    }
     assert_eq!(get(server.admin, "/doc", &[]).await.status, 404);
     assert_eq!(
         get(server.address, "/healthz", &[]).await.status,

@@ -21,6 +21,7 @@ pub(super) const RECIPE: Recipe = Recipe {
         ("package.json", include_str!("../../../../wit/javascript/runtime/package.json")),
         ("package-lock.json", include_str!("../../../../wit/javascript/runtime/package-lock.json")),
         (ENTRY, include_str!("../../../../wit/javascript/runtime/src/runtime.js")),
+        ("src/answers.js", include_str!("../../../../wit/javascript/runtime/src/answers.js")),
         ("src/modules.js", include_str!("../../../../wit/javascript/runtime/src/modules.js")),
         ("src/values.js", include_str!("../../../../wit/javascript/runtime/src/values.js")),
         ("src/errors.js", include_str!("../../../../wit/javascript/runtime/src/errors.js")),
@@ -30,7 +31,7 @@ pub(super) const RECIPE: Recipe = Recipe {
 };
 
 fn build(root: &Path, stop: &Stop) -> Result<(), ToolError> {
-    check_node(stop)?;
+    NODE.at_least(NODE_MAJOR, stop)?;
     NPM.run(
         root,
         ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
@@ -40,14 +41,4 @@ fn build(root: &Path, stop: &Stop) -> Result<(), ToolError> {
     let tool = "node_modules/componentize-qjs/bin/componentize-qjs";
     let args = [tool, "--wit", WIT, "--world", "script-node", "--js", ENTRY, "--sync", "--stub-wasi", "-o", RESULT];
     NODE.run(root, args, &[], stop).map(drop)
-}
-
-fn check_node(stop: &Stop) -> Result<(), ToolError> {
-    let found = NODE.run(Path::new("."), ["--version"], &[], stop)?;
-    let found = found.trim().trim_start_matches('v').to_owned();
-    let major = found.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_some_and(|major| major >= NODE_MAJOR) {
-        return Ok(());
-    }
-    Err(ToolError::Old { what: WHAT, program: "node", found, needed: "20", remedy: NODE.remedy })
 }

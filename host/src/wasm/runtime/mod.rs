@@ -4,7 +4,7 @@
 //! cache under the hash of its sources, so a new version of Sangre builds a new one and nothing is built twice.
 
 mod javascript;
-mod python;
+pub(super) mod python;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -8,20 +8,18 @@ use std::path::Path;
 use super::{RESULT, Recipe, WIT};
 use crate::wasm::tools::{Stop, Tool, ToolError};
 
-const WHAT: &str = "building the Python runtime";
 const REMEDY: &str = "install Python 3.10 or newer with its module venv (Debian: python3-venv)";
-const PYTHON: Tool = Tool { what: WHAT, program: "python3", remedy: REMEDY };
-const PIP: Tool = Tool { what: WHAT, program: "pip", remedy: REMEDY };
-const COMPONENTIZE: Tool = Tool { what: WHAT, program: "componentize-py", remedy: REMEDY };
+const HERE: Environment = Environment { what: "building the Python runtime" };
 
 /// The oldest version of Python that the tools run on.
 const OLDEST: (u32, u32) = (3, 10);
 
-const REQUIREMENTS: &str = "requirements.txt";
+/// What an environment is made of.
+pub(in crate::wasm) const REQUIREMENTS: &str = "requirements.txt";
 
 pub(super) const RECIPE: Recipe = Recipe {
     name: "python",
-    tool: COMPONENTIZE,
+    tool: HERE.componentize(),
     sources: &[
         (REQUIREMENTS, include_str!("../../../../wit/python/runtime/requirements.txt")),
         ("src/runtime.py", include_str!("../../../../wit/python/runtime/src/runtime.py")),
@@ -40,32 +38,56 @@ pub(super) const RECIPE: Recipe = Recipe {
 };
 
 fn build(root: &Path, stop: &Stop) -> Result<(), ToolError> {
-    check_python(stop)?;
+    HERE.check(stop)?;
+    HERE.make(root, stop)?;
     let venv = root.join("venv");
-    let programs = venv.join("bin");
-    PYTHON.run(root, ["-m", "venv", "venv"], &[], stop)?;
-    let install =
-        ["install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:"];
-    let args = install.into_iter().chain(["--require-hashes", "-r", REQUIREMENTS]);
-    PIP.run_file(&programs.join("pip"), root, args, &[], stop)?;
     let args = ["-q", "-d", WIT, "-w", "script-node", "componentize", "-p", "src", "runtime", "-o", RESULT];
     // Or it would take packages from the Python of this machine.
     let env = [("VIRTUAL_ENV", venv.as_os_str())];
-    COMPONENTIZE.run_file(&programs.join("componentize-py"), root, args, &env, stop).map(drop)
+    HERE.componentize().run_file(&venv.join("bin/componentize-py"), root, args, &env, stop).map(drop)
 }
 
-fn check_python(stop: &Stop) -> Result<(), ToolError> {
-    let version = "import sys; print('%d.%d' % sys.version_info[:2])";
-    let found = PYTHON.run(Path::new("."), ["-c", version], &[], stop)?.trim().to_owned();
-    let numbers = found.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-    if numbers.is_none_or(|numbers: (u32, u32)| numbers < OLDEST) {
-        return Err(ToolError::Old { what: WHAT, program: "python3", found, needed: "3.10", remedy: REMEDY });
+/// The tools that make components of Python, in an environment of their own.
+#[derive(Clone, Copy)]
+pub(in crate::wasm) struct Environment {
+    /// What is being done, for messages.
+    pub what: &'static str,
+}
+
+impl Environment {
+    pub const fn python(self) -> Tool {
+        Tool { what: self.what, program: "python3", remedy: REMEDY }
     }
-    // Debian has these apart from Python itself.
-    match PYTHON.run(Path::new("."), ["-c", "import ensurepip, venv"], &[], stop) {
-        Err(ToolError::Failed { .. }) => {
-            Err(ToolError::Incomplete { what: WHAT, part: "the module venv", program: "python3", remedy: REMEDY })
+
+    const fn componentize(self) -> Tool {
+        Tool { what: self.what, program: "componentize-py", remedy: REMEDY }
+    }
+
+    /// Makes the folder `venv` in `root`, where [`REQUIREMENTS`] are.
+    pub fn make(self, root: &Path, stop: &Stop) -> Result<(), ToolError> {
+        self.python().run(root, ["-m", "venv", "venv"], &[], stop)?;
+        let install =
+            ["install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:"];
+        let args = install.into_iter().chain(["--require-hashes", "-r", REQUIREMENTS]);
+        let pip = Tool { what: self.what, program: "pip", remedy: REMEDY };
+        pip.run_file(&root.join("venv/bin/pip"), root, args, &[], stop).map(drop)
+    }
+
+    /// An error if this machine's Python cannot make an environment.
+    pub fn check(self, stop: &Stop) -> Result<(), ToolError> {
+        let (what, python) = (self.what, self.python());
+        let version = "import sys; print('%d.%d' % sys.version_info[:2])";
+        let found = python.run(Path::new("."), ["-c", version], &[], stop)?.trim().to_owned();
+        let numbers = found.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+        if numbers.is_none_or(|numbers: (u32, u32)| numbers < OLDEST) {
+            return Err(ToolError::Old { what, program: "python3", found, needed: "3.10".into(), remedy: REMEDY });
         }
-        other => other.map(drop),
+        // Debian has these apart from Python itself.
+        match python.run(Path::new("."), ["-c", "import ensurepip, venv"], &[], stop) {
+            Err(ToolError::Failed { .. }) => {
+                Err(ToolError::Incomplete { what, part: "the module venv", program: "python3", remedy: REMEDY })
+            }
+            other => other.map(drop),
+        }
     }
 }

@@ -1,17 +1,14 @@
 // The ready JavaScript runtime: a component that is given a node's source, then answers batches.
 //
-// One instance holds one node. Everything here runs in the same engine as the node's code, so nothing a node does is
-// trusted: whatever it returns is checked before it is written as JSON.
+// One instance holds one node.
 
 import "./globals.js";
+import { evaluate } from "./answers.js";
 import { describe } from "./errors.js";
 import { evaluateModule } from "./modules.js";
-import { check } from "./values.js";
 
 const FUNCTIONS = { keep: "filter", transform: "map", reduce: "reduce" };
 const NAMES = { filter: "keep", map: "transform", reduce: "reduce" };
-const { freeze, values: valuesOf } = Object;
-const { parse, stringify } = JSON;
 
 let node; // { name, kind, call }
 
@@ -47,52 +44,7 @@ function choose(exports, fileName, expected) {
   return { name, kind: FUNCTIONS[name], call: value, fileName };
 }
 
-function evaluate(batch) {
-  const texts = [];
-  const failures = [];
-  for (const { args, rows } of parse(batch)) {
-    deepFreeze(args);
-    for (const row of rows) {
-      let text = "null";
-      try {
-        text = answer(row, args);
-      } catch (error) {
-        failures.push({ row: texts.length, message: describe(error, node.fileName) });
-      }
-      texts.push(text);
-    }
-  }
-  return { values: `[${texts.join(",")}]`, failures };
-}
-
-function answer(row, args) {
-  const value = (0, node.call)(row, args);
-  if (node.kind === "filter") {
-    if (typeof value === "boolean") return value ? "true" : "false";
-    throw `keep answered ${noun(value)}${value === undefined ? ": missing return?" : ": it has to be true or false"}`;
-  }
-  switch (typeof value) {
-    case "string":
-    case "boolean":
-      return stringify(value);
-    default:
-      check(value, node.name);
-      return stringify(value);
-  }
-}
-
-function noun(value) {
-  if (value === undefined || value === null) return `${value}`;
-  if (typeof value === "object") return Array.isArray(value) ? "an array" : "an object";
-  if (typeof value === "string") return "a text";
-  return `a ${typeof value}`;
-}
-
-/** Arguments are shared by the rows of a group, so no row may change them for the next. */
-function deepFreeze(value) {
-  if (typeof value !== "object" || value === null) return;
-  freeze(value);
-  valuesOf(value).forEach(deepFreeze);
-}
-
-export const script = { load, evaluate };
+export const script = {
+  load,
+  evaluate: (batch) => evaluate(node, batch, (error) => describe(error, node.fileName)),
+};

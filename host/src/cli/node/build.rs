@@ -1,0 +1,53 @@
+//! `sangre node build`: a component from source, looked at before it takes the place of the one before.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+use super::{project, size_of};
+use crate::wasm::build::{self, Source};
+use crate::wasm::{self, Inspected, NodeKind, Stop};
+
+/// Builds what `path` means; the component's path goes to standard output, what it is to standard error.
+pub async fn run(path: &Path, output: Option<PathBuf>, kind: Option<NodeKind>, stop: Stop) -> anyhow::Result<ExitCode> {
+    let source = project::find(path)?;
+    let output = output.unwrap_or_else(|| project::beside(&source));
+    let since = Instant::now();
+    let made = {
+        let output = output.clone();
+        tokio::task::spawn_blocking(move || component(&source, kind, &output, &stop)).await??
+    };
+    let what = made.kind.map_or_else(|| "runtime".into(), |kind| kind.to_string());
+    writeln!(std::io::stderr(), "built a {what}, {}, in {:.1} s", size_of(made.size), since.elapsed().as_secs_f64())?;
+    writeln!(std::io::stdout(), "{}", output.display())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds `source` and puts the component at `output`, whole, if it is what it should be. A server that watches the file takes it.
+pub fn component(source: &Source, kind: Option<NodeKind>, output: &Path, stop: &Stop) -> anyhow::Result<Inspected> {
+    let dir = output.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let cannot = || format!("cannot write {}", output.display());
+    let part = tempfile::Builder::new().suffix(".part").tempfile_in(dir).with_context(cannot)?.into_temp_path();
+    build::component(source, kind, &part, stop)?;
+    let made = wasm::inspect(&part)?;
+    if let (Some(wanted), Some(found)) = (kind, made.kind)
+        && wanted != found
+    {
+        anyhow::bail!("it is a {found}, not a {wanted}");
+    }
+    if let Some(misfit) = made.misfit {
+        return Err(misfit.into());
+    }
+    allow_reading(&part).with_context(cannot)?;
+    part.persist(output).with_context(cannot)?;
+    Ok(made)
+}
+
+/// A temporary file is its owner's alone; a component may be served by another user.
+fn allow_reading(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+}

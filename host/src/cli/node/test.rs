@@ -1,0 +1,253 @@
+//! `sangre node test`: rows to a node, answers to standard output.
+//!
+//! A node is a pure function, and instances are reused, replaced and run side by side at will. So the rows are asked three
+//! times: in order; in another order, of an instance that was used before; one by one, each of an instance of its own. An answer
+//! that is not always the same is reported as what it is, a mistake of the node that a server would show only now and then.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use super::{build, project, size_of};
+use crate::data::Value;
+use crate::wasm::{Answer, NodeKind, NodeSource, Stop, Trial, Used};
+
+/// Rows that are asked one by one, each of an instance of its own, which takes up to some milliseconds.
+const ALONE: usize = 500;
+
+/// Impurities that are told; one is enough to look for the reason.
+const TOLD: usize = 5;
+
+/// Asks the node at `path` the rows in a file. Fails if any row does, or has not always the same answer.
+pub async fn run(path: &Path, rows: &Path, args: &str, kind: Option<NodeKind>, stop: Stop) -> anyhow::Result<ExitCode> {
+    let args = read_args(args)?;
+    let rows = read_rows(rows)?;
+    let built = if path.is_dir() { Some(built(path, kind, stop).await?) } else { None };
+    let node = built.as_ref().map_or_else(|| node_of(path), |(_, component)| NodeSource::Component(component.clone()));
+    let trial = Trial::load(node, kind).await?;
+    check_rows(trial.kind(), &rows)?;
+    let report = tokio::task::spawn_blocking(move || Report::of(&trial, &args, &rows)).await?;
+    std::io::stdout().write_all(report.answers().as_bytes())?;
+    std::io::stderr().write_all(report.remarks().as_bytes())?;
+    Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The node that a file is, by its name.
+pub fn node_of(path: &Path) -> NodeSource {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("wasm") => NodeSource::Component(path.to_owned()),
+        _ => NodeSource::Script(path.to_owned()),
+    }
+}
+
+/// The component of the project in `dir`, in a folder that ends with what is returned.
+async fn built(dir: &Path, kind: Option<NodeKind>, stop: Stop) -> anyhow::Result<(tempfile::TempDir, PathBuf)> {
+    let source = project::find(dir)?;
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let name = project::beside(&source).file_name().map_or_else(|| "node.wasm".into(), PathBuf::from);
+    let component = folder.path().join(name);
+    let output = component.clone();
+    tokio::task::spawn_blocking(move || build::component(&source, kind, &output, &stop)).await??;
+    Ok((folder, component))
+}
+
+fn read_args(text: &str) -> anyhow::Result<Value> {
+    let args = Value::parse_json(text).context("--args is not JSON")?;
+    ensure!(matches!(args, Value::Object(_)), "--args is not a JSON object, such as {{\"hour\": 12}}");
+    Ok(args)
+}
+
+fn read_rows(path: &Path) -> anyhow::Result<Vec<Value>> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let value = Value::parse_json(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    let Value::Array(rows) = value else { anyhow::bail!("{} is not a JSON array of rows", path.display()) };
+    ensure!(!rows.is_empty(), "{} has no rows", path.display());
+    Ok(rows.to_vec())
+}
+
+/// A reduce is given lists; an array of plain rows is what people write first.
+fn check_rows(kind: NodeKind, rows: &[Value]) -> anyhow::Result<()> {
+    let wrong = rows.iter().position(|row| matches!(row, Value::Array(_)) != (kind == NodeKind::Reduce));
+    match (wrong, kind) {
+        (Some(at), NodeKind::Reduce) => {
+            anyhow::bail!("row {at} is not a list: a reduce answers for lists, so write an array of arrays")
+        }
+        (Some(at), _) => anyhow::bail!("row {at} is a list: a {kind} answers for one row at a time"),
+        (None, _) => Ok(()),
+    }
+}
+
+/// What came of the rows.
+struct Report {
+    kind: NodeKind,
+    answers: Vec<Answer>,
+    /// Row, how it was asked, and what was answered then.
+    impure: Vec<(usize, &'static str, Answer)>,
+    /// Rows that were asked one by one.
+    alone: usize,
+    /// What the rows took on an instance that is warm.
+    warm: Duration,
+    /// Of all runs.
+    total: Used,
+    /// Questions in all runs, and those that failed.
+    asked: usize,
+    failed: usize,
+}
+
+impl Report {
+    fn of(trial: &Trial, args: &Value, rows: &[Value]) -> Self {
+        let answers = trial.ask(args, rows);
+        let first = trial.used();
+        let order = shuffled(rows.len());
+        let mixed: Vec<Value> = order.iter().map(|&row| rows[row].clone()).collect();
+        let again: Vec<(usize, Answer)> = order.into_iter().zip(trial.ask(args, &mixed)).collect();
+        let again_used = trial.used();
+        trial.take_fresh_instances();
+        let alone: Vec<(usize, Answer)> = rows
+            .iter()
+            .take(ALONE)
+            .map(|row| trial.ask(args, std::slice::from_ref(row)).remove(0))
+            .enumerate()
+            .collect();
+        let last = trial.used();
+        let all = || answers.iter().chain(again.iter().chain(&alone).map(|(_, answer)| answer));
+        let (asked, failed) = (all().count(), all().filter(|answer| answer.is_err()).count());
+        let mut impure = differing(&answers, again, "asked after other rows");
+        let alone_count = alone.len();
+        impure.extend(differing(&answers, alone, "asked alone of a new instance"));
+        let warm = again_used.computed.saturating_sub(first.computed);
+        // Each was of the instance asked last.
+        let memory = first.memory.max(again_used.memory).max(last.memory);
+        let total = Used { memory, ..last };
+        Report { kind: trial.kind(), answers, impure, alone: alone_count, warm, total, asked, failed }
+    }
+
+    fn is_good(&self) -> bool {
+        self.impure.is_empty() && self.answers.iter().all(Result::is_ok)
+    }
+
+    /// A line for each row; null for one that failed.
+    fn answers(&self) -> String {
+        let mut text = String::new();
+        for answer in &self.answers {
+            match answer {
+                Ok(value) => value.write_json(&mut text),
+                Err(_) => text.push_str("null"),
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn remarks(&self) -> String {
+        let mut text = String::new();
+        for (row, answer) in self.answers.iter().enumerate() {
+            if let Err(error) = answer {
+                let _ = writeln!(text, "row {row}: {error}");
+            }
+        }
+        for (row, how, answer) in self.impure.iter().take(TOLD) {
+            let first = shown(&self.answers[*row]);
+            let _ = writeln!(text, "row {row}: impure: {first} at first, {} when {how}", shown(answer));
+        }
+        if self.impure.len() > TOLD {
+            let _ = writeln!(text, "and {} more answers that differ", self.impure.len() - TOLD);
+        }
+        let (rows, us) = (self.answers.len(), |time: Duration| time.as_secs_f64() * 1e6);
+        let errors = self.answers.iter().filter(|answer| answer.is_err()).count();
+        let _ = writeln!(text, "{} {}, {}", self.kind, count(rows, "row"), count(errors, "error"));
+        let _ = writeln!(text, "cost    {:.1} us for a row, on a warm instance", us(self.warm) / rows as f64);
+        let _ = writeln!(
+            text,
+            "in all  {}, {}, {}, {:.1} ms computed, {} of memory at most",
+            count(self.total.batches as usize, "call"),
+            count(self.asked, "row"),
+            count(self.failed, "error"),
+            us(self.total.computed) / 1e3,
+            size_of(self.total.memory)
+        );
+        if self.impure.is_empty() {
+            let alone = if self.alone < rows { format!("the first {} ", self.alone) } else { String::new() };
+            let _ = writeln!(text, "pure    the same answers in another order, and {alone}one by one of new instances");
+        }
+        text
+    }
+}
+
+/// The answers that are not what they were at first. A failure that may pass says nothing of the node.
+fn differing(first: &[Answer], then: Vec<(usize, Answer)>, how: &'static str) -> Vec<(usize, &'static str, Answer)> {
+    let passing = |answer: &Answer| answer.as_ref().is_err_and(|error| error.passing);
+    let same = |a: &Answer, b: &Answer| match (a, b) {
+        (Ok(a), Ok(b)) => a.to_json() == b.to_json(),
+        (Err(_), Err(_)) => true,
+        _ => passing(a) || passing(b),
+    };
+    let mut found: Vec<_> = then.into_iter().filter(|(row, answer)| !same(&first[*row], answer)).collect();
+    found.sort_by_key(|(row, _)| *row);
+    found.into_iter().map(|(row, answer)| (row, how, answer)).collect()
+}
+
+/// The numbers below `count` in an order that has nothing to do with them, the same one each time (Fisher and Yates, with the
+/// generator of Knuth's MMIX).
+fn shuffled(count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    let mut state = 0x5a17_u64;
+    for end in (1..count).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        order.swap(end, ((state >> 33) % (end as u64 + 1)) as usize);
+    }
+    // Two rows may have stayed where they were.
+    if count > 1 && order.iter().copied().eq(0..count) {
+        order.reverse();
+    }
+    order
+}
+
+fn shown(answer: &Answer) -> String {
+    const MOST: usize = 60;
+    let text = match answer {
+        Ok(value) => value.to_json(),
+        Err(error) => format!("the error \"{error}\""),
+    };
+    if text.len() <= MOST { text } else { format!("{}...", &text[..text.floor_char_boundary(MOST)]) }
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_order_has_all_rows() {
+        for count in [0, 1, 2, 3, 100] {
+            let mut order = shuffled(count);
+            assert!(count < 2 || !order.iter().copied().eq(0..count), "{order:?}");
+            order.sort_unstable();
+            assert!(order.into_iter().eq(0..count));
+        }
+    }
+
+    #[test]
+    fn rows_and_args_are_what_the_kind_is_given() {
+        let rows = |text: &str| match Value::parse_json(text) {
+            Ok(Value::Array(rows)) => rows.to_vec(),
+            other => panic!("{other:?}"),
+        };
+        assert!(check_rows(NodeKind::Map, &rows(r#"[{"a":1}, 2]"#)).is_ok());
+        assert!(check_rows(NodeKind::Reduce, &rows("[[], [1]]")).is_ok());
+        let error = check_rows(NodeKind::Reduce, &rows("[[], 1]")).expect_err("no list");
+        assert_eq!(error.to_string(), "row 1 is not a list: a reduce answers for lists, so write an array of arrays");
+        let error = check_rows(NodeKind::Filter, &rows("[[1]]")).expect_err("a list");
+        assert_eq!(error.to_string(), "row 0 is a list: a filter answers for one row at a time");
+        assert!(read_args("[1]").is_err_and(|error| error.to_string().contains("not a JSON object")));
+        assert!(read_args("{").is_err_and(|error| error.to_string() == "--args is not JSON"));
+    }
+}

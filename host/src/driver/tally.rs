@@ -1,0 +1,78 @@
+//! What the driver has done so far, for whoever operates the server: written by the writer alone, read by anybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::handle::{Counts, NodeUsage};
+use crate::wasm::Usage;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub commits: Count,
+    pub emissions: Count,
+    pub upqueries: Count,
+    pub documents: Count,
+    pub rows: Count,
+    pub history_bytes: Count,
+    /// By node.
+    pub nodes: Vec<NodeTally>,
+}
+
+/// Of one node.
+#[derive(Default)]
+pub(super) struct NodeTally {
+    pub usage: Arc<Usage>,
+    pub rows: Count,
+    pub errors: Count,
+    pub memo_hits: Count,
+}
+
+/// A number that one task changes.
+#[derive(Default)]
+pub(super) struct Count(AtomicU64);
+
+impl Count {
+    pub fn add(&self, more: usize) {
+        self.0.fetch_add(more as u64, Ordering::Relaxed);
+    }
+
+    pub fn set(&self, to: usize) {
+        self.0.store(to as u64, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Tally {
+    pub(super) fn new(nodes: usize) -> Self {
+        Tally { nodes: (0..nodes).map(|_| NodeTally::default()).collect(), ..Tally::default() }
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts {
+            commits: self.commits.get(),
+            emissions: self.emissions.get(),
+            upqueries: self.upqueries.get(),
+            documents: self.documents.get(),
+            rows: self.rows.get(),
+            history_bytes: self.history_bytes.get(),
+        }
+    }
+}
+
+impl NodeTally {
+    pub(super) fn usage(&self) -> NodeUsage {
+        let used = self.usage.now();
+        NodeUsage {
+            batches: used.batches,
+            rows: self.rows.get(),
+            errors: self.errors.get(),
+            computed: used.computed,
+            memo_hits: self.memo_hits.get(),
+            memory_bytes: used.memory,
+        }
+    }
+}

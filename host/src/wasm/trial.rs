@@ -1,0 +1,97 @@
+//! One node asked outside of any server, on the caller's own thread: what `sangre node test` does.
+//!
+//! A row's answer must not depend on what the instance was asked before. So a trial can be told which instances to take:
+//! those that were used before, or for each call a new one.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::batch::Questions;
+use super::error::NodeError;
+use super::host::{HostSettings, NodeEvent, NodeHost, NodeSource, NodeSpec};
+use super::program::{NodeKind, Program};
+use super::usage::{Usage, Used};
+use crate::data::Value;
+use crate::dataflow::guest::{GuestCall, GuestError};
+use crate::dataflow::plan::NodeId;
+
+/// The trial's only node.
+const NODE: NodeId = NodeId(0);
+
+/// Why a trial could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    #[error(transparent)]
+    Host(#[from] NodeError),
+    /// One line: what is wrong with the file.
+    #[error("{file}: {reason}")]
+    NotLoaded { file: String, reason: String },
+}
+
+/// A loaded node.
+pub struct Trial {
+    program: Arc<Program>,
+    usage: Arc<Usage>,
+    /// What the program is loaded by; ends with this value.
+    _host: NodeHost,
+}
+
+/// What came of a row: its answer, or why there is none.
+pub type Answer = Result<Value, Arc<GuestError>>;
+
+impl Trial {
+    /// Loads a node with the default limits. Takes seconds where a runtime has to be built or a large component compiled.
+    pub async fn load(source: NodeSource, kind: Option<NodeKind>) -> Result<Self, TrialError> {
+        let file = source.path().display().to_string();
+        let spec = NodeSpec { kind, ..NodeSpec::new(NODE, file_name(&source), source) };
+        let usage = spec.usage.clone();
+        let (host, mut events) = NodeHost::start(HostSettings { parallel: 1, ..HostSettings::default() }, vec![spec])?;
+        loop {
+            match events.recv().await {
+                Some(NodeEvent::Loaded { version, .. }) => {
+                    if let Some(program) = host.program_of(NODE, version) {
+                        return Ok(Trial { program, usage, _host: host });
+                    }
+                }
+                Some(NodeEvent::Failed { reason, .. }) => return Err(TrialError::NotLoaded { file, reason }),
+                Some(_) => {}
+                None => return Err(NodeError::Engine("it ended before the node was loaded".into()).into()),
+            }
+        }
+    }
+
+    pub fn kind(&self) -> NodeKind {
+        self.program.kind()
+    }
+
+    /// From now on each call, a batch of rows, is given an instance that was asked nothing before.
+    pub fn take_fresh_instances(&self) {
+        self.program.supersede();
+    }
+
+    /// Asks all rows with the same args, in batches as the server would make them, and waits; an answer for each, in order.
+    pub fn ask(&self, args: &Value, rows: &[Value]) -> Vec<Answer> {
+        let call = |row: &Value| Arc::new(GuestCall::new(NODE, self.program.version(), 0, args.clone(), row.clone()));
+        let calls: Vec<Arc<GuestCall>> = rows.iter().map(call).collect();
+        let questions = Questions::new(calls.clone());
+        let mut next = 0;
+        while next < questions.len() {
+            let (Range { start, end }, text) = questions.batch(next, self.program.batch_bytes());
+            if let Err(failure) = questions.ask(&self.program, start..end, &text) {
+                questions.fail(end..questions.len(), &failure);
+                break;
+            }
+            next = end;
+        }
+        calls.iter().map(|call| call.answer().cloned().expect("each is answered or failed")).collect()
+    }
+
+    /// What all calls have taken so far.
+    pub fn used(&self) -> Used {
+        self.usage.now()
+    }
+}
+
+fn file_name(source: &NodeSource) -> String {
+    source.path().file_stem().unwrap_or(source.path().as_os_str()).to_string_lossy().into_owned()
+}

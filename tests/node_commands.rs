@@ -1,0 +1,341 @@
+//! `sangre node`: from nothing to a node that answers, in each language and of each kind.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::support::server::PROGRAM;
+
+/// A first build fetches and compiles what a node depends on.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What a command printed, and whether it succeeded.
+struct Said {
+    good: bool,
+    out: String,
+    err: String,
+}
+
+/// A folder in which commands are typed.
+struct Folder {
+    path: PathBuf,
+    _ends: Option<TempDir>,
+}
+
+impl Folder {
+    fn new() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("sangre-test-nodes-").tempdir()?;
+        Ok(Folder { path: folder.path().to_owned(), _ends: Some(folder) })
+    }
+
+    /// One that is where it was the last time, and empty: cargo knows a crate by its place.
+    fn again(name: &str) -> Result<Self> {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        if path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        fs::create_dir_all(&path)?;
+        Ok(Folder { path, _ends: None })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().context("in the folder")?)?;
+        Ok(fs::write(path, text)?)
+    }
+
+    /// Types `sangre node ARGUMENTS`, apart at single spaces; `'` and `"` mean nothing.
+    async fn node(&self, line: &str) -> Result<Said> {
+        self.node_with(line, &[]).await
+    }
+
+    /// The same with these variables.
+    async fn node_with(&self, line: &str, environment: &[(&str, &str)]) -> Result<Said> {
+        let mut command = Command::new(PROGRAM);
+        command.arg("node").args(line.split(' ')).current_dir(&self.path);
+        command.env("NO_COLOR", "1").env("SANGRE_LOG", "warn").envs(environment.iter().copied());
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let output = timeout(PATIENCE, command.output()).await.with_context(|| format!("{line} goes on"))??;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Said { good: output.status.success(), out: text(output.stdout), err: text(output.stderr) })
+    }
+
+    /// The same, and it has to succeed; what it prints.
+    async fn good(&self, line: &str) -> Result<String> {
+        let said = self.node(line).await?;
+        ensure!(said.good, "{line}: {}{}", said.out, said.err);
+        Ok(said.out)
+    }
+
+    /// The same, and it has to fail; what it says of that.
+    async fn bad(&self, line: &str) -> Result<String> {
+        let said = self.node(line).await?;
+        ensure!(!said.good, "{line} succeeds: {}", said.out);
+        Ok(said.err)
+    }
+}
+
+/// The kinds, what a template's test is given, and what it answers in every language.
+const KINDS: [(&str, &str, &str); 3] = [
+    ("filter", r#" --args {"hour":12}"#, "true\nfalse\nfalse\n"),
+    ("map", "", "8\n9\n6\n"),
+    ("reduce", "", "{\"count\":2,\"best\":4.5}\n{\"count\":1,\"best\":4.9}\n{\"count\":0,\"best\":0}\n"),
+];
+
+#[tokio::test]
+async fn a_new_script_works_as_it_is() -> Result<()> {
+    let folder = Folder::new()?;
+    for (language, ending) in [("javascript", "js"), ("python", "py")] {
+        for (kind, args, answers) in KINDS {
+            let name = format!("{kind}_{ending}");
+            let file = format!("{name}/{name}.{ending}");
+            let said = folder.good(&format!("new {name} --lang {language} --kind {kind}")).await?;
+            assert!(said.contains(&format!("sangre node test {file} --rows {name}/rows.json")), "{said}");
+            let said = folder.node(&format!("test {file} --rows {name}/rows.json{args}")).await?;
+            assert!(said.good && said.out == answers, "{}{}", said.out, said.err);
+            assert!(said.err.contains("3 rows, 0 errors\ncost ") && said.err.contains("\npure "), "{}", said.err);
+            let said = folder.good(&format!("inspect {file}")).await?;
+            assert!(said.contains(&format!("kind       {kind}: ")), "{said}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_overwritten() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.write("mine/rows.json", "[]")?;
+    let said = folder.bad("new mine --lang javascript --kind map").await?;
+    assert!(said.contains("mine/rows.json exists already: nothing was written"), "{said}");
+    assert_eq!(fs::read_to_string(folder.path("mine/rows.json"))?, "[]");
+    assert!(!folder.path("mine/mine.js").exists());
+    Ok(())
+}
+
+/// As JSON, since languages write 0 and 0.0 differently.
+fn values(lines: &str) -> Result<Vec<serde_json::Value>> {
+    let number = |value: serde_json::Value| match value.as_f64() {
+        Some(number) => number.into(),
+        None => value,
+    };
+    let plain = |line: &str| -> Result<serde_json::Value> {
+        let mut value = serde_json::from_str(line)?;
+        if let serde_json::Value::Object(members) = &mut value {
+            members.values_mut().for_each(|member| *member = number(member.take()));
+        }
+        Ok(number(value))
+    };
+    lines.lines().map(plain).collect()
+}
+
+#[tokio::test]
+async fn a_new_crate_brings_all_it_is_built_from() -> Result<()> {
+    let folder = Folder::again("node-crates")?;
+    // What they depend on is what the examples do, in the same versions, so that it is compiled once for all.
+    let examples = fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-examples"))?;
+    let (target, lock) = (examples.join("target"), examples.join("Cargo.lock"));
+    fs::create_dir_all(&target)?;
+    for (kind, args, answers) in KINDS {
+        let name = format!("{kind}-crate");
+        folder.good(&format!("new {name} --lang rust --kind {kind}")).await?;
+        std::os::unix::fs::symlink(&target, folder.path(&name).join("target"))?;
+        fs::copy(&lock, folder.path(&name).join("Cargo.lock"))?;
+        let said = folder.good(&format!("test {name} --rows {name}/rows.json{args}")).await?;
+        assert_eq!(values(&said)?, values(answers)?);
+    }
+    assert_eq!(folder.good("build map-crate").await?, "map-crate/map-crate.wasm\n");
+    let said = folder.good("inspect map-crate/map-crate.wasm").await?;
+    assert!(said.contains("kind       map: transform(row, args)\ninterface  sangre:node/map-rows@0.1.0\n"), "{said}");
+    let said = folder.bad("build map-crate -o other.wasm --kind filter").await?;
+    assert!(said.contains("it is a map, not a filter") && !folder.path("other.wasm").exists(), "{said}");
+    // The one that is there stays when the next cannot be built.
+    folder.write("map-crate/src/lib.rs", "fn main( {")?;
+    let before = fs::read(folder.path("map-crate/map-crate.wasm"))?;
+    let said = folder.bad("build map-crate").await?;
+    assert!(said.contains("src/lib.rs:1:"), "{said}");
+    assert!(fs::read(folder.path("map-crate/map-crate.wasm"))? == before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn modules_become_components() -> Result<()> {
+    let folder = Folder::new()?;
+    for (language, (kind, args, answers)) in
+        [("javascript", KINDS[0]), ("typescript", KINDS[1]), ("javascript", KINDS[2])]
+    {
+        folder.good(&format!("new {kind}s --lang {language} --kind {kind}")).await?;
+        assert_eq!(folder.good(&format!("build {kind}s -o {kind}.wasm")).await?, format!("{kind}.wasm\n"));
+        let said = folder.good(&format!("test {kind}.wasm --rows {kind}s/rows.json{args}")).await?;
+        assert_eq!(said, answers, "{kind}");
+        let said = folder.good(&format!("inspect {kind}.wasm")).await?;
+        assert!(said.contains(&format!("kind       {kind}: ")), "{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_package_is_bundled_and_errors_have_their_own_places() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.write("node_modules/pad/package.json", r#"{ "name": "pad", "type": "module", "main": "pad.js" }"#)?;
+    folder.write("node_modules/pad/pad.js", "export default (text) => {\n  return `<${text.trim()}>`;\n};\n")?;
+    folder.write(
+        "lib/check.ts",
+        "export const check = (id: number): void => {\n  if (id === 2) throw new RangeError('two');\n};\n",
+    )?;
+    folder.write(
+        "score.ts",
+        "import pad from 'pad';\nimport { check } from './lib/check';\n\ninterface Row { id: number; name: any }\n\n\
+         console.log('while it is built');\n\nexport default function (row: Row): string {\n  check(row.id);\n  return pad(row.name);\n}\n",
+    )?;
+    folder.write("rows.json", r#"[{ "id": 1, "name": " a " }, { "id": 2, "name": "b" }, { "id": 3, "name": 3 }]"#)?;
+    let said = folder.bad("build score.ts").await?;
+    assert!(said.contains("score.ts: error: has only a default export: say --kind"), "{said}");
+    folder.good("build score.ts --kind map").await?;
+    let said = folder.node("test score.wasm --rows rows.json").await?;
+    assert!(!said.good, "two rows fail");
+    assert_eq!(said.out, "\"<a>\"\nnull\nnull\n");
+    assert!(said.err.contains("row 1: lib/check.ts:2: RangeError: two\n"), "{}", said.err);
+    assert!(said.err.contains("row 2: node_modules/pad/pad.js:2: TypeError: "), "{}", said.err);
+    assert!(said.err.contains("map 3 rows, 2 errors\n"), "{}", said.err);
+
+    folder.write("bad.js", "import fs from 'fs';\nimport x from 'absent';\nexport const keep = () => true;\n")?;
+    let said = folder.bad("build bad.js").await?;
+    assert!(said.contains("bad.js:1: error: Could not resolve \"fs\": it is a part of Node.js"), "{said}");
+    assert!(said.contains("bad.js:2: error: Could not resolve \"absent\": run npm install absent"), "{said}");
+    folder.write("bad.js", "export const keep = () => true;\n\nexport const day = Date.now();\n")?;
+    let said = folder.bad("build bad.js").await?;
+    assert!(said.contains("bad.js:3: error: Error: Date.now(): a node's answer must depend"), "{said}");
+    Ok(())
+}
+
+/// One build for all of it, since each takes ten seconds and more.
+#[tokio::test]
+async fn a_module_in_python_becomes_a_component() -> Result<()> {
+    let folder = Folder::new()?;
+    let packages = ".venv/lib/python3.11/site-packages";
+    folder.write(&format!("{packages}/pad/__init__.py"), "def pad(text):\n    return f'<{text.strip()}>'\n")?;
+    folder.write("helper.py", "from pad import pad\n\n\ndef named(row):\n    return pad(row['name'])\n")?;
+    folder.write(
+        "names.py",
+        "import tomllib\nfrom .helper import named\n\nprint('while it is built')\nSTART = tomllib.loads('at = 1')['at']\n\n\n\
+         def reduce(rows, args):\n    if len(rows) == 3:\n        return rows[3]\n    return [START, *map(named, rows)]\n",
+    )?;
+    folder.write("rows.json", r#"[[{ "name": " a " }], [], [1, 2, 3]]"#)?;
+    assert_eq!(folder.good("build names.py -o n.wasm --kind reduce").await?, "n.wasm\n");
+    let said = folder.node("test n.wasm --rows rows.json").await?;
+    assert!(!said.good, "a row fails");
+    assert_eq!(said.out, "[1,\"<a>\"]\n[1]\nnull\n");
+    assert!(said.err.contains("row 2: names.py:10: IndexError: list index out of range"), "{}", said.err);
+    assert!(said.err.contains("\npure "), "{}", said.err);
+    let said = folder.good("inspect n.wasm").await?;
+    assert!(
+        said.contains("kind       reduce: reduce(rows, args)\ninterface  sangre:node/reduce-lists@0.1.0\n"),
+        "{said}"
+    );
+    for (source, expected) in [
+        ("def keep(row, args:\n", "bad.py:1: error: '(' was never closed"),
+        ("x = 1\n", "bad.py: error: defines no node: write def keep(row, args)"),
+        (
+            "def keep(row, args): pass\ndef reduce(rows, args): pass\n",
+            "bad.py: error: defines keep and reduce: a node is one",
+        ),
+    ] {
+        folder.write("bad.py", source)?;
+        let said = folder.bad("build bad.py").await?;
+        assert!(said.contains(expected), "{said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn impurity_is_found() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.write("rows.json", "[1, 2, 3]")?;
+    folder.write("count.js", "let n = 0;\nexport function transform(row) { return ++n; }\n")?;
+    let said = folder.node("test count.js --rows rows.json").await?;
+    assert!(!said.good);
+    assert_eq!(said.out, "1\n2\n3\n");
+    assert!(
+        said.err.contains("impure: 1 at first, ") && said.err.contains("when asked after other rows"),
+        "{}",
+        said.err
+    );
+    // Right in any order, as long as it was asked something before.
+    folder.write(
+        "first.js",
+        "let first = true;\nexport function keep(row) { const was = first; first = false; return was && row === 2; }\n",
+    )?;
+    let said = folder.bad("test first.js --rows rows.json").await?;
+    assert!(said.contains("row 1: impure: false at first, true when asked alone of a new instance"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_said() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.write(
+        "sum.js",
+        "export function reduce(rows, args) { if (!rows.length) throw new Error('none'); return rows.length; }\n",
+    )?;
+    folder.write("rows.json", r#"[{ "id": 1 }]"#)?;
+    folder.write("lists.json", "[[1], []]")?;
+    for (line, expected) in [
+        ("test sum.js --rows rows.json", "row 0 is not a list: a reduce answers for lists"),
+        ("test sum.js --rows lists.json", "row 1: sum.js:1: Error: none\n"),
+        ("test sum.js --rows lists.json --args [1]", "--args is not a JSON object"),
+        ("test sum.js --rows lists.json --kind map", "is a reduce, but queries use it as a map"),
+        ("test sum.js --rows absent.json", "cannot read absent.json"),
+        ("test sum.js --rows sum.js", "sum.js is not JSON"),
+        ("inspect lists.json", "lists.json is not a script this server runs"),
+        ("build lists.json", "lists.json is no source of a node"),
+        ("build absent", "cannot read absent"),
+    ] {
+        let said = folder.bad(line).await?;
+        assert!(said.contains(expected), "{line}: {said}");
+    }
+    folder.write("text.wasm", "no component")?;
+    let said = folder.bad("inspect text.wasm").await?;
+    assert!(said.contains("text.wasm: not a WebAssembly component"), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_missing_toolchain_is_named() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.good("new crate --lang rust --kind map").await?;
+    folder.write("node.js", "export const keep = () => true;\n")?;
+    folder.write("node.py", "def keep(row, args):\n    return True\n")?;
+    folder.write("rows.json", "[1]")?;
+    let cache = folder.path("cache");
+    let environment = [("PATH", ""), ("SANGRE_CACHE", cache.to_str().context("text")?)];
+    for (line, expected) in [
+        ("build crate", "building a Rust node needs the program cargo, which was not found in PATH: install Rust"),
+        (
+            "build node.js",
+            "building a JavaScript node needs the program node, which was not found in PATH: install Node.js 20",
+        ),
+        (
+            "build node.py",
+            "building a Python node needs the program python3, which was not found in PATH: install Python 3.10",
+        ),
+        (
+            "test node.js --rows rows.json",
+            "building the JavaScript runtime needs the program node, which was not found in PATH",
+        ),
+    ] {
+        let said = folder.node_with(line, &environment).await?;
+        assert!(!said.good && said.err.contains(expected), "{line}: {}", said.err);
+        assert_eq!(said.err.trim_end().lines().count(), 1, "{}", said.err);
+    }
+    Ok(())
+}

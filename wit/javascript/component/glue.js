@@ -1,0 +1,49 @@
+// What makes a component of a node's module: batches in, answers out. `build.mjs` writes the entry that uses it.
+
+import "../runtime/src/globals.js";
+import { evaluate } from "../runtime/src/answers.js";
+
+const NAMES = { filter: "keep", map: "transform", reduce: "reduce" };
+
+// While the component is built the module's own statements run, and there is no log yet.
+let asked = false;
+for (const [level, write] of Object.entries(console)) {
+  console[level] = (...values) => {
+    if (asked) write(...values);
+  };
+}
+
+/** The exported function that answers batches with `call`. */
+export function answering(call, kind, fileName) {
+  const name = NAMES[kind];
+  // While the component is built, so this is the build's error.
+  if (typeof call !== "function") throw new Error(`the export ${name} is not a function`);
+  const node = { name, kind, call };
+  return (batch) => {
+    asked = true;
+    return evaluate(node, batch, (error) => describe(error, fileName));
+  };
+}
+
+/** What was thrown, as one line for a person: `pricing.js:3: ReferenceError: x is not defined`. */
+function describe(error, fileName) {
+  try {
+    if (typeof error === "string") return error;
+    if (!(error instanceof Error)) return `${fileName}: threw ${JSON.stringify(error) ?? typeof error}`;
+    return `${placeOf(error) ?? fileName}: ${error.name}: ${error.message}`;
+  } catch {
+    // A getter or toJSON of the thrown object threw in turn.
+    return `${fileName}: threw something that cannot be shown`;
+  }
+}
+
+/** The innermost place in the author's own files. */
+function placeOf(error) {
+  const stack = typeof error.stack === "string" ? error.stack : "";
+  for (const [, line] of stack.matchAll(/:(\d+):\d+\)?$/gm)) {
+    // The bundle ends with it: by line of the bundle, which file and line of the author's it comes from.
+    const [file, at] = SANGRE_LINES.places[line - 1] ?? [];
+    if (file !== undefined) return `${SANGRE_LINES.files[file]}:${at}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,58 @@
+// A node's answers to a batch: every row is asked, and what the node says is JSON or that row's error.
+//
+// Runs in the same engine as the node's code, so nothing a node does is trusted: whatever it returns is checked before it
+// is written.
+
+import { check } from "./values.js";
+
+const { freeze, values: valuesOf } = Object;
+const { parse, stringify } = JSON;
+
+/** `node` is { name, kind, call }; `describe` makes one line of what was thrown. */
+export function evaluate(node, batch, describe) {
+  const texts = [];
+  const failures = [];
+  for (const { args, rows } of parse(batch)) {
+    deepFreeze(args);
+    for (const row of rows) {
+      let text = "null";
+      try {
+        text = answer(node, row, args);
+      } catch (error) {
+        failures.push({ row: texts.length, message: describe(error) });
+      }
+      texts.push(text);
+    }
+  }
+  return { values: `[${texts.join(",")}]`, failures };
+}
+
+function answer(node, row, args) {
+  const value = (0, node.call)(row, args);
+  if (node.kind === "filter") {
+    if (typeof value === "boolean") return value ? "true" : "false";
+    throw `keep answered ${noun(value)}${value === undefined ? ": missing return?" : ": it has to be true or false"}`;
+  }
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return stringify(value);
+    default:
+      check(value, node.name);
+      return stringify(value);
+  }
+}
+
+function noun(value) {
+  if (value === undefined || value === null) return `${value}`;
+  if (typeof value === "object") return Array.isArray(value) ? "an array" : "an object";
+  if (typeof value === "string") return "a text";
+  return `a ${typeof value}`;
+}
+
+/** Arguments are shared by the rows of a group, so no row may change them for the next. */
+function deepFreeze(value) {
+  if (typeof value !== "object" || value === null) return;
+  freeze(value);
+  valuesOf(value).forEach(deepFreeze);
+}

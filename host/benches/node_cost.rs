@@ -28,6 +28,9 @@ const MANY: usize = 1_000;
 /// Calls after which the host replaces an instance.
 const WORN: usize = 1_000;
 
+/// New instances that are measured.
+const INSTANCES: usize = 21;
+
 /// Large batches of a block.
 fn batches() -> usize {
     setting("SANGRE_BENCH_BATCHES", 20).max(1)
@@ -84,10 +87,11 @@ impl Pair {
         std::fs::create_dir_all(cache.join("runtimes"))?;
         std::fs::copy(component, cache.join("runtimes").join(component.file_name().context("a file")?))?;
         let settings = HostSettings { cache, ..HostSettings::default() };
+        let source = guest.source()?;
         let mut took = [0.0; 2];
         for took in &mut took {
             let begin = Instant::now();
-            drop(Running::start(settings.clone(), guest.source()?).await?);
+            drop(Running::start(settings.clone(), source.clone()).await?);
             *took = begin.elapsed().as_secs_f64() * 1e3;
         }
         let [cold, cached] = took;
@@ -102,7 +106,7 @@ impl Pair {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Ok::<_, std::io::Error>((std::fs::read_to_string(&path)?, file))
         });
-        let running = Running::start(settings, guest.source()?).await?;
+        let running = Running::start(settings, source).await?;
         let (code, stoppable) = (Code::compile(&bytes, false)?, Code::compile(&bytes, true)?);
         Ok(Pair { guest, running, code, stoppable, script: script.transpose()? })
     }
@@ -240,7 +244,7 @@ impl Pair {
         let row = batch(1, 1);
         let (mut new, mut floor) = (Vec::new(), Vec::new());
         let warm = self.small_on_threads().await?;
-        for _ in 0..blocks().max(5) {
+        for _ in 0..INSTANCES {
             // Exactly one of this many has to begin with a new instance, and takes longest.
             let mut most = Duration::ZERO;
             for number in 0..WORN {

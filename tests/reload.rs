@@ -142,6 +142,35 @@ async fn an_edit_in_python_is_as_live() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_edit_of_a_file_that_a_script_in_typescript_imports_is_as_live() -> Result<()> {
+    let source =
+        "interface Place { rating: number }\nexport const transform = (place: Place): number => place.rating * 10;";
+    let scripted = Scripted::written("score.ts", source, json!({}), json!({})).await?;
+    let mut client = Client::web_socket(&scripted.server.address, "/places").await?;
+    let mut held = Document::default();
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| rating * 10), "{}", held.value);
+
+    let imported = scripted.folder.path().join("lib/factor.ts");
+    fs::create_dir(scripted.folder.path().join("lib"))?;
+    fs::write(&imported, "export const factor: number = 2;")?;
+    fs::write(
+        scripted.file(),
+        "import { factor } from './lib/factor';\nexport const transform = (place: any): number => place.rating * factor;",
+    )?;
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| rating * 2), "{}", held.value);
+
+    fs::write(&imported, "export const factor: number = ;")?;
+    let node = scripted.node_until(|node| !node["error"].is_null()).await?;
+    assert!(node["error"].as_str().is_some_and(|error| error.contains("lib/factor.ts:1:31: SyntaxError")), "{node}");
+    fs::write(&imported, "export const factor: number = 3;")?;
+    held.apply(&client.patch().await?)?;
+    assert!(scores(&held.value, |rating| rating * 3), "{}", held.value);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_edit_leaves_the_old_running_and_says_why() -> Result<()> {
     let good = "export function transform(place) { return place.rating * 10; }";
     let scripted = Scripted::start(good).await?;

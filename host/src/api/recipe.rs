@@ -77,6 +77,7 @@ pub(super) fn engine_options(settings: &Settings, strict: bool) -> driver::Optio
         },
         deadline: Duration::from_millis(node.deadline_ms),
         memory: usize::try_from(node.memory_bytes).unwrap_or(usize::MAX),
+        numbers: wasm::Numbers::new(node.numbers_as_strings),
         on_error: node.on_error,
         every: node.every_ms.map(Duration::from_millis),
     });

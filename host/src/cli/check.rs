@@ -148,6 +148,7 @@ async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<Str
             kind: kind_of(plan, NodeId(index)),
             deadline: Duration::from_millis(node.deadline_ms),
             memory: usize::try_from(node.memory_bytes).unwrap_or(usize::MAX),
+            numbers: wasm::Numbers::new(node.numbers_as_strings),
             has_clock: node.every_ms.is_some(),
             usage: Arc::default(),
         })

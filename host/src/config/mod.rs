@@ -74,7 +74,7 @@ impl Settings {
         Definitions {
             queries: &self.queries,
             tables: &self.tables,
-            nodes: self.nodes.iter().map(|node| (node.name.as_str(), node.on_error)).collect(),
+            nodes: self.nodes.iter().map(NodeSettings::definition).collect(),
             depth: self.limits.depth,
         }
     }

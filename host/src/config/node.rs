@@ -3,14 +3,14 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use super::quantity::{parse_bytes, parse_duration_ms};
-use crate::query::OnError;
 use crate::query::fields::{Fields, Keys, text};
 use crate::query::problem::{Path, Problems, did_you_mean};
 use crate::query::tree::{Name, Tree};
+use crate::query::{NodeDefinition, OnError};
 
 /// Keys of a node.
 pub const NODE: Keys =
-    Keys { known: &["script", "component", "every", "deadline", "memory", "on_error"], later: &["numbers"] };
+    Keys { known: &["script", "component", "every", "deadline", "memory", "numbers", "on_error"], later: &[] };
 
 /// A node of the configuration.
 #[derive(Clone, Debug)]
@@ -21,15 +21,24 @@ pub struct NodeSettings {
     pub deadline_ms: u64,
     /// The most memory one instance may have.
     pub memory_bytes: u64,
+    /// Numbers in rows and args reach it as strings.
+    pub numbers_as_strings: bool,
     pub on_error: OnError,
     /// How often the node is asked everything anew; `None`: it has no clock.
     pub every_ms: Option<u64>,
 }
 
+impl NodeSettings {
+    /// What queries have to know of it.
+    pub fn definition(&self) -> NodeDefinition<'_> {
+        NodeDefinition { name: self.name.as_str(), on_error: self.on_error, exact: self.numbers_as_strings }
+    }
+}
+
 /// Where a node's code is; paths are absolute or count from the process's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeSource {
-    /// Source for the ready runtime of its language: JavaScript or Python.
+    /// Source for the ready runtime of its language: JavaScript, TypeScript or Python.
     Script(PathBuf),
     /// A WebAssembly component.
     Component(PathBuf),
@@ -46,6 +55,7 @@ pub(super) fn read_node(
     let source = read_source(&fields, dir, problems);
     let deadline_ms = quantity(&fields, "deadline", "100ms", parse_duration_ms, problems);
     let memory_bytes = quantity(&fields, "memory", default_memory(&source), parse_bytes, problems);
+    let numbers_as_strings = read_numbers(&fields, problems);
     let on_error = read_on_error(&fields, problems);
     let every_ms = read_every(&fields, problems);
     Some(NodeSettings {
@@ -53,6 +63,7 @@ pub(super) fn read_node(
         source: source?,
         deadline_ms: deadline_ms?,
         memory_bytes: memory_bytes?,
+        numbers_as_strings: numbers_as_strings?,
         on_error: on_error?,
         every_ms: every_ms?,
     })
@@ -65,12 +76,14 @@ fn read_source(fields: &Fields<'_>, dir: &FilePath, problems: &mut Problems) -> 
             let at = fields.at("script");
             let extension = FilePath::new(script.as_str()).extension().and_then(|e| e.to_str()).unwrap_or_default();
             match extension {
-                "js" | "mjs" | "py" => return Some(NodeSource::Script(dir.join(script.as_str()))),
-                "ts" | "mts" => problems.push(script.place, &at, "scripts in TypeScript are not supported yet"),
+                "js" | "mjs" | "ts" | "mts" | "py" => return Some(NodeSource::Script(dir.join(script.as_str()))),
                 _ => problems.push(
                     script.place,
                     &at,
-                    format!("\"{}\" is neither JavaScript nor Python: its name ends in .js or .py", script.text),
+                    format!(
+                        "\"{}\" is not JavaScript, TypeScript or Python: its name ends in .js, .mjs, .ts, .mts or .py",
+                        script.text
+                    ),
                 ),
             }
         }
@@ -89,6 +102,18 @@ fn read_source(fields: &Fields<'_>, dir: &FilePath, problems: &mut Problems) -> 
         (None, None) => {}
     }
     None
+}
+
+fn read_numbers(fields: &Fields<'_>, problems: &mut Problems) -> Option<bool> {
+    let Some(tree) = fields.get("numbers") else { return Some(false) };
+    let at = fields.at("numbers");
+    let name = text(tree, &at, problems)?;
+    if name.as_str() != "string" {
+        let message = format!("expected string, found \"{}\"; without it nodes are given numbers", name.text);
+        problems.push(name.place, &at, message);
+        return None;
+    }
+    Some(true)
 }
 
 /// What an instance may have if nothing is said: Python begins with more than other languages end with.

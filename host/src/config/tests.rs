@@ -32,18 +32,29 @@ fn the_least_file_has_defaults() {
 
 #[test]
 fn nodes_have_sources_and_limits() {
-    let text = "database: x\nnodes:\n  a: { script: nodes/a.js }\n  b: { component: /b.wasm, deadline: 1s, memory: 1GiB, on_error: hold }\n  c: { script: c.js, on_error: null }\n  d: { script: d.py }\n  e: { script: e.py, memory: 128MiB, every: 3s }\n";
+    let text = "database: x\nnodes:\n  a: { script: nodes/a.js }\n  b: { component: /b.wasm, deadline: 1s, memory: 1GiB, on_error: hold, numbers: string }\n  c: { script: c.ts, on_error: null }\n  d: { script: d.py }\n  e: { script: e.py, memory: 128MiB, every: 3s }\n";
     let nodes = settings(text).nodes;
     assert_eq!(nodes[0].source, NodeSource::Script("/app/nodes/a.js".into()));
     assert_eq!((nodes[0].deadline_ms, nodes[0].memory_bytes), (100, 64 << 20));
     assert_eq!(nodes[1].source, NodeSource::Component("/b.wasm".into()));
     assert_eq!((nodes[1].deadline_ms, nodes[1].memory_bytes), (1000, 1 << 30));
+    assert_eq!(
+        nodes.iter().map(|node| node.numbers_as_strings).collect::<Vec<_>>(),
+        [false, true, false, false, false]
+    );
     assert_eq!(nodes.iter().map(|node| node.every_ms).collect::<Vec<_>>(), [None, None, None, None, Some(3000)]);
     let on_error: Vec<_> = nodes.iter().map(|node| node.on_error).collect();
     use crate::query::OnError;
     assert_eq!(on_error[..3], [OnError::Skip, OnError::Hold, OnError::Null]);
     assert_eq!(nodes[3].source, NodeSource::Script("/app/d.py".into()));
     assert_eq!((nodes[3].memory_bytes, nodes[4].memory_bytes), (256 << 20, 128 << 20));
+}
+
+#[test]
+fn numbers_are_strings_or_not_mentioned() {
+    let expect = "nodes.a.numbers: expected string, found \"text\"";
+    let faults = faults(&format!("{HEAD}nodes: {{ a: {{ script: a.js, numbers: text }} }}\n"));
+    assert!(faults.contains(expect), "{faults}");
 }
 
 #[test]
@@ -56,7 +67,7 @@ fn mistakes_are_all_told_with_their_places() {
          sangre.yaml:4:1: unknown key \"querys\"; did you mean \"queries\"?\n\
          sangre.yaml:2:9: listen: 0.0.0.0:80 is reachable from elsewhere and `auth` is not set: write `auth: none` if that is meant\n\
          sangre.yaml:3:17: limits.list: expected a whole number from 1\n\
-         sangre.yaml:6:16: nodes.a.script: \"a.rb\" is neither JavaScript nor Python: its name ends in .js or .py"
+         sangre.yaml:6:16: nodes.a.script: \"a.rb\" is not JavaScript, TypeScript or Python: its name ends in .js, .mjs, .ts, .mts or .py"
     );
 }
 
@@ -66,8 +77,6 @@ fn what_comes_later_is_refused_by_name() {
         ("auth: { jwt: { secret: x } }", "`auth: jwt` is not supported yet"),
         ("auth: { forward: { url: x } }", "`auth: forward` is not supported yet"),
         ("nodes: { a: { script: a.js, every: 99ms } }", "so 100ms is the least"),
-        ("nodes: { a: { script: a.js, numbers: string } }", "`numbers` is not supported yet"),
-        ("nodes: { a: { script: a.ts } }", "TypeScript are not supported yet"),
         ("queries: { q: { route: /q, from: t, exists: { from: u } } }", "`exists` is not supported yet"),
         ("queries: { q: { route: /q, from: t, where: { exists: { from: u } } } }", "`exists` is not supported yet"),
         ("queries: { q: { route: /q, from: t, aggregate: {} } }", "`aggregate` is not supported yet"),

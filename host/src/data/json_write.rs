@@ -7,10 +7,24 @@ use super::value::Value;
 
 /// Appends JSON text without white space.
 pub(super) fn write(value: &Value, out: &mut String) {
+    write_with::<false>(value, out);
+}
+
+/// The same with every number in quotes.
+pub(super) fn write_quoting_numbers(value: &Value, out: &mut String) {
+    write_with::<true>(value, out);
+}
+
+fn write_with<const QUOTED: bool>(value: &Value, out: &mut String) {
     match value {
         Value::Null => out.push_str("null"),
         Value::Bool(true) => out.push_str("true"),
         Value::Bool(false) => out.push_str("false"),
+        Value::Int(_) | Value::Number(_) if QUOTED => {
+            out.push('"');
+            write(value, out);
+            out.push('"');
+        }
         Value::Int(int) => out.push_str(IntText::new(*int).as_str()),
         Value::Number(number) => out.push_str(number),
         Value::Text(text) => write_json_text(text, out),
@@ -22,7 +36,7 @@ pub(super) fn write(value: &Value, out: &mut String) {
                 }
                 write_json_text(name, out);
                 out.push(':');
-                write(value, out);
+                write_with::<QUOTED>(value, out);
             }
             out.push('}');
         }
@@ -32,7 +46,7 @@ pub(super) fn write(value: &Value, out: &mut String) {
                 if index > 0 {
                     out.push(',');
                 }
-                write(element, out);
+                write_with::<QUOTED>(element, out);
             }
             out.push(']');
         }

@@ -212,6 +212,11 @@ impl Value {
         json_write::write(self, out);
     }
 
+    /// The same with every number as a JSON string of its text, for who cannot hold each exactly.
+    pub fn write_json_quoting_numbers(&self, out: &mut String) {
+        json_write::write_quoting_numbers(self, out);
+    }
+
     /// The value's JSON text, without white space.
     pub fn to_json(&self) -> String {
         let mut out = String::new();

@@ -40,7 +40,7 @@ pub use open::Handle;
 use crate::dataflow::plan::OnError;
 use crate::query::syntax::{Query, TableRule};
 use crate::source::{SourceConfig, SourceError};
-use crate::wasm::{HostSettings, NodeSource};
+use crate::wasm::{HostSettings, NodeSource, Numbers};
 
 /// What the engine is started with.
 #[derive(Clone)]
@@ -72,6 +72,8 @@ pub struct NodeOptions {
     pub deadline: std::time::Duration,
     /// Bytes of one instance.
     pub memory: usize,
+    /// How it is given numbers.
+    pub numbers: Numbers,
     pub on_error: OnError,
     /// How often everything is asked of it anew, if it reads the clock or randomness.
     pub every: Option<std::time::Duration>,

@@ -101,6 +101,7 @@ impl Nodes {
             kind: kind_of(plan, NodeId(index as u32)),
             deadline: node.deadline,
             memory: node.memory,
+            numbers: node.numbers,
             has_clock: node.every.is_some(),
             usage: tally.nodes[index].usage.clone(),
         });

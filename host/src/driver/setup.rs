@@ -13,10 +13,11 @@ use super::handle::Code;
 use super::nodes::Nodes;
 use super::open::{Command, Shared};
 use super::writer::Writer;
-use super::{DriverError, Options};
+use super::{DriverError, NodeOptions, Options};
 use crate::data::Catalogue;
-use crate::query::{self, Compiled, Definitions};
+use crate::query::{self, Compiled, Definitions, NodeDefinition};
 use crate::source::{PostgresSource, SourceError};
+use crate::wasm::Numbers;
 
 /// The first and the longest pause between two tries.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
@@ -95,11 +96,15 @@ async fn try_plan(options: &Options) -> Result<Compiled, SourceError> {
     Ok(compiled)
 }
 
+fn definition(node: &NodeOptions) -> NodeDefinition<'_> {
+    NodeDefinition { name: &node.name, on_error: node.on_error, exact: node.numbers == Numbers::AsStrings }
+}
+
 fn compile(options: &Options, catalogue: &Catalogue) -> Compiled {
     let definitions = Definitions {
         queries: &options.queries,
         tables: &options.tables,
-        nodes: options.nodes.iter().map(|node| (&*node.name, node.on_error)).collect(),
+        nodes: options.nodes.iter().map(definition).collect(),
         depth: options.depth,
     };
     query::compile(&definitions, catalogue)

@@ -35,11 +35,19 @@ pub use crate::dataflow::plan::OnError;
 pub struct Definitions<'a> {
     pub queries: &'a [syntax::Query],
     pub tables: &'a [syntax::TableRule],
-    /// Name and what happens on an error, in the order of the configuration; a [`NodeId`](crate::dataflow::plan::NodeId)
-    /// is an index into it.
-    pub nodes: Vec<(&'a str, OnError)>,
+    /// In the order of the configuration; a [`NodeId`](crate::dataflow::plan::NodeId) is an index into it.
+    pub nodes: Vec<NodeDefinition<'a>>,
     /// Levels of nesting allowed.
     pub depth: usize,
+}
+
+/// What queries have to know of a node.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeDefinition<'a> {
+    pub name: &'a str,
+    pub on_error: OnError,
+    /// It is given numbers in a form that loses nothing.
+    pub exact: bool,
 }
 
 #[cfg(test)]

@@ -2,18 +2,17 @@
 //!
 //! Questions with equal args go together, since args stand once for a whole group of rows; so the order in a batch is not
 //! that of the questions. A batch that fails as a whole is halved until the bad row is found, and only that row is in
-//! error. That costs a few calls for one bad row and a lot for a thousand, so a clock limits it.
+//! error. That costs a few calls for one bad row and a lot for a thousand, so its time is limited.
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::time::Instant;
 
 use serde_json::value::RawValue;
 
 use super::bindings::Answers;
 use super::error::{Failure, Fault};
 use super::instance::Batch;
-use super::limits::MAX_DEPTH;
+use super::limits::{MAX_DEPTH, Stopwatch};
 use super::program::{NodeKind, Program};
 use crate::data::Value;
 
@@ -26,15 +25,16 @@ const USUAL_ROW: usize = 128;
 /// Bytes of a batch that may be worth asking in passing.
 const MOST_IN_PASSING: usize = 64 << 10;
 
-/// How many deadlines the search for bad rows in one batch may take.
+/// How many deadlines the search for bad rows in one batch may take; as for a batch, in time that is computed, since on a busy machine
+/// the clock on the wall would give up rows that nothing is wrong with.
 const SEARCH_DEADLINES: u32 = 10;
 
 /// One question, as text, and who wants the answer.
 pub(super) trait Question {
     /// Appends the args' JSON text.
-    fn write_args(&self, out: &mut String);
+    fn write_args(&self, numbers: Numbers, out: &mut String);
     /// Appends the input's JSON text.
-    fn write_input(&self, out: &mut String);
+    fn write_input(&self, numbers: Numbers, out: &mut String);
     /// When it is asked ([`GuestCall::tick`](crate::dataflow::guest::GuestCall)).
     fn tick(&self) -> u64;
     /// Whether both are known to have equal args without writing them.
@@ -43,8 +43,25 @@ pub(super) trait Question {
     fn answer(&self, answer: Result<Value, Failure>);
 }
 
+/// How a node is given numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numbers {
+    /// As JSON numbers: its language rounds what it cannot hold.
+    #[default]
+    AsNumbers,
+    /// Every one as a string of its text, whatever its size or type: what a node sees does not depend on the row.
+    AsStrings,
+}
+
+impl Numbers {
+    pub fn new(as_strings: bool) -> Self {
+        if as_strings { Numbers::AsStrings } else { Numbers::AsNumbers }
+    }
+}
+
 /// Questions of one tick, in groups of equal args.
 pub(super) struct Questions<Q> {
+    numbers: Numbers,
     questions: Vec<Q>,
     /// The args' text of each group.
     args: Vec<String>,
@@ -53,7 +70,7 @@ pub(super) struct Questions<Q> {
 }
 
 impl<Q: Question> Questions<Q> {
-    pub fn new(questions: Vec<Q>) -> Self {
+    pub fn new(questions: Vec<Q>, numbers: Numbers) -> Self {
         let mut groups: HashMap<String, u32> = HashMap::new();
         let mut args = Vec::new();
         let mut order: Vec<(u32, u32)> = Vec::with_capacity(questions.len());
@@ -63,7 +80,7 @@ impl<Q: Question> Questions<Q> {
                 Some((other, group)) if question.has_same_args(other) => group,
                 _ => {
                     let mut text = String::new();
-                    question.write_args(&mut text);
+                    question.write_args(numbers, &mut text);
                     *groups.entry(text).or_insert_with_key(|text| {
                         args.push(text.clone());
                         args.len() as u32 - 1
@@ -74,7 +91,7 @@ impl<Q: Question> Questions<Q> {
             before = Some((question, group));
         }
         order.sort_unstable();
-        Questions { questions, args, order }
+        Questions { numbers, questions, args, order }
     }
 
     fn in_its_tick<'a>(&self, program: &Program, text: &'a str) -> Batch<'a> {
@@ -109,7 +126,7 @@ impl<Q: Question> Questions<Q> {
                     open = Some(group);
                 }
             }
-            self.questions[question as usize].write_input(out);
+            self.questions[question as usize].write_input(self.numbers, out);
             end += 1;
         }
         out.push_str(if open.is_some() { "]}]" } else { "]" });
@@ -119,8 +136,7 @@ impl<Q: Question> Questions<Q> {
     /// Asks the questions in `range`, whose text is `text`, and answers each. The error says why so many failed that
     /// the rest is not worth asking.
     pub fn ask(&self, program: &Program, range: Range<usize>, text: &str) -> Result<(), Failure> {
-        let until = Instant::now() + program.limits().deadline * SEARCH_DEADLINES;
-        self.search(program, range, text, until)
+        self.search(program, range, text, Stopwatch::start())
     }
 
     /// Answers each question if that is a matter of microseconds ([`Program::evaluate_in_passing`]); false if it may not be,
@@ -133,7 +149,7 @@ impl<Q: Question> Questions<Q> {
                 .is_some_and(|answers| self.take(program.kind(), &range, &answers).is_ok())
     }
 
-    fn search(&self, program: &Program, range: Range<usize>, text: &str, until: Instant) -> Result<(), Failure> {
+    fn search(&self, program: &Program, range: Range<usize>, text: &str, since: Stopwatch) -> Result<(), Failure> {
         let batch = self.in_its_tick(program, text);
         let fault = match program.evaluate(batch).and_then(|answers| self.take(program.kind(), &range, &answers)) {
             Ok(()) => return Ok(()),
@@ -143,7 +159,7 @@ impl<Q: Question> Questions<Q> {
             self.fail(range, &Failure::from(&fault));
             return Ok(());
         }
-        if Instant::now() >= until {
+        if since.left(program.limits().deadline * SEARCH_DEADLINES).is_none() {
             let failure = Failure::passing(format!("not evaluated, since too many other rows failed: {fault}"));
             self.fail(range, &failure);
             return Err(failure);
@@ -152,7 +168,7 @@ impl<Q: Question> Questions<Q> {
         let [first, second] = [range.start..middle, middle..range.end].map(|half| {
             let mut text = String::new();
             self.write(half.clone(), usize::MAX, &mut text);
-            self.search(program, half, &text, until)
+            self.search(program, half, &text, since)
         });
         first.and(second)
     }
@@ -252,10 +268,10 @@ mod tests {
     struct Asked(&'static str, &'static str);
 
     impl Question for Asked {
-        fn write_args(&self, out: &mut String) {
+        fn write_args(&self, _: Numbers, out: &mut String) {
             out.push_str(self.0);
         }
-        fn write_input(&self, out: &mut String) {
+        fn write_input(&self, _: Numbers, out: &mut String) {
             out.push_str(self.1);
         }
         fn tick(&self) -> u64 {
@@ -270,7 +286,7 @@ mod tests {
     #[test]
     fn equal_args_go_together() {
         let asked = vec![Asked("{\"a\":1}", "1"), Asked("{}", "2"), Asked("{\"a\":1}", "3"), Asked("{}", "4")];
-        let questions = Questions::new(asked);
+        let questions = Questions::new(asked, Numbers::AsNumbers);
         let (range, text) = questions.batch(0, usize::MAX);
         assert_eq!(range, 0..4);
         assert_eq!(text, r#"[{"args":{"a":1},"rows":[1,3]},{"args":{},"rows":[2,4]}]"#);
@@ -278,7 +294,7 @@ mod tests {
 
     #[test]
     fn batches_have_about_the_bytes_wanted() {
-        let questions = Questions::new((0..10).map(|_| Asked("{}", "\"12345678\"")).collect());
+        let questions = Questions::new((0..10).map(|_| Asked("{}", "\"12345678\"")).collect(), Numbers::AsNumbers);
         let (first, text) = questions.batch(0, 40);
         assert_eq!((first.clone(), text.len()), (0..2, 44));
         let (second, _) = questions.batch(first.end, 1);

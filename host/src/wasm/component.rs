@@ -29,6 +29,8 @@ pub(super) enum Export {
     Node(NodeKind),
     /// A runtime, which is given a node's source.
     Script,
+    /// What reads a script's files before its runtime is given them.
+    Reader,
 }
 
 /// What a component says of itself in the name of its export.
@@ -107,6 +109,7 @@ fn parse_export(name: &str) -> Result<Option<Declared>, NodeError> {
         "map-rows" => Export::Node(NodeKind::Map),
         "reduce-lists" => Export::Node(NodeKind::Reduce),
         "script" => Export::Script,
+        "script-reader" => Export::Reader,
         _ => return Ok(None),
     };
     let mut numbers = version.split('.').map(|part| part.parse::<u64>().ok());

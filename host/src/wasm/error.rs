@@ -15,9 +15,13 @@ pub enum NodeError {
     Missing(PathBuf),
     #[error("cannot read {}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("{importer}:{line}: imports \"{from}\": there is no {}", .path.display())]
+    MissingImport { importer: String, line: u32, from: String, path: PathBuf },
+    #[error("{importer}:{line}: imports \"{from}\", with which the script has more than {limit} files")]
+    TooManyFiles { importer: String, line: u32, from: String, limit: usize },
     #[error("{} has {size} bytes: a node may have {limit}", .path.display())]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
-    #[error("{} is not a script this server runs: it has to end in .js, .mjs or .py", .0.display())]
+    #[error("{} is not a script this server runs: it has to end in .js, .mjs, .ts, .mts or .py", .0.display())]
     UnknownLanguage(PathBuf),
     #[error("{} is not UTF-8", .0.display())]
     NotText(PathBuf),

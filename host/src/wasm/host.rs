@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::batch::{Question, Questions};
+use super::batch::{Numbers, Question, Questions};
 use super::cache::CodeCache;
 use super::engine::{Engine, STACK_SIZE};
 use super::error::{Failure, NodeError};
@@ -18,9 +18,10 @@ use super::log::NodeLog;
 use super::probe::Recent;
 use super::program::{NodeKind, Program};
 use super::runtime::{Language, Runtimes};
+use super::sources::Sources;
 use super::tools::Stop;
 use super::usage::Usage;
-use super::watch::{Watch, Watched};
+use super::watch::Watch;
 use super::work::{Job, Workers};
 use crate::data::Value;
 use crate::dataflow::guest::{GuestCall, GuestError, NodeVersion};
@@ -82,6 +83,8 @@ pub struct NodeSpec {
     pub deadline: Duration,
     /// Bytes of one instance.
     pub memory: usize,
+    /// How it is given numbers, in rows and in args.
+    pub numbers: Numbers,
     /// Whether it may read a clock: that of the tick it is asked in.
     pub has_clock: bool,
     /// Counts what it costs.
@@ -102,6 +105,7 @@ impl NodeSpec {
             kind: None,
             deadline: Duration::from_millis(100),
             memory: language.map_or(64 << 20, Language::memory),
+            numbers: Numbers::AsNumbers,
             has_clock: false,
             usage: Arc::default(),
         }
@@ -128,7 +132,7 @@ pub enum NodeEvent {
 /// Runs the nodes. Ends with this value: batches that run are finished first.
 pub struct NodeHost {
     /// Dropped first, so that nobody is told of changes any more.
-    _watch: Watch,
+    _watch: Arc<Watch>,
     /// One for each node, to make its keeper look at the file.
     wakers: Vec<SyncSender<()>>,
     shared: Arc<Shared>,
@@ -151,8 +155,9 @@ impl NodeHost {
         let (events, receiver) = mpsc::channel(EVENTS);
         // With less than some component begins with, the pool would refuse it in words that name no setting.
         let memory = nodes.iter().map(|node| node.memory).fold(LEAST_POOLED, usize::max);
-        // Each thread's running one and as many warm ones, for two versions of each node while one follows the other.
-        let instances = nodes.len().saturating_mul(settings.parallel + 1).saturating_mul(4).clamp(16, 1_000);
+        // Each thread's running one and as many warm ones, for two versions of each node while one follows the other; and one
+        // that reads its script.
+        let instances = nodes.len().saturating_mul((settings.parallel + 1) * 4 + 1).clamp(16, 1_000);
         let cache = CodeCache::open(settings.cache.join("code"));
         let shared = Arc::new(Shared {
             engine: Engine::start(instances as u32, memory, cache)?,
@@ -194,7 +199,7 @@ impl NodeHost {
         }
         let Some((index, program)) = self.program(node, version) else { return false };
         self.shared.recent[index].note(calls);
-        Questions::new(calls.to_vec()).ask_in_passing(&program)
+        Questions::new(calls.to_vec(), program.numbers()).ask_in_passing(&program)
     }
 
     /// The program that answers as `version` of `node`, for a trial.
@@ -247,32 +252,35 @@ impl Drop for NodeHost {
 }
 
 /// Starts a keeper for each node, and the watch that wakes them. The watch is there first, so no edit is missed.
-fn keep(shared: &Arc<Shared>, nodes: Vec<NodeSpec>) -> Result<(Watch, Vec<SyncSender<()>>), NodeError> {
-    let mut watched = Vec::new();
-    let mut wakers = Vec::new();
-    let mut keepers = Vec::new();
-    for (index, spec) in nodes.into_iter().enumerate() {
-        let (sender, changed) = std::sync::mpsc::sync_channel(1);
-        wakers.push(sender.clone());
-        watched.push(Watched { path: spec.source.path().to_owned(), changed: sender });
+fn keep(shared: &Arc<Shared>, nodes: Vec<NodeSpec>) -> Result<(Arc<Watch>, Vec<SyncSender<()>>), NodeError> {
+    let (wakers, changes): (Vec<_>, Vec<_>) = nodes.iter().map(|_| std::sync::mpsc::sync_channel(1)).unzip();
+    let watch = Arc::new(Watch::start(wakers.clone()));
+    for (index, (spec, changed)) in nodes.into_iter().zip(changes).enumerate() {
+        let path = spec.source.path();
+        watch.follow(index, path);
+        let sources = Sources::new(path, Arc::downgrade(&watch), index);
         let log = NodeLog::new(spec.name.clone());
-        keepers.push(Keeper { spec, index, shared: shared.clone(), changed, log, seen: None, looked: 0 });
-    }
-    let watch = Watch::start(watched);
-    for keeper in keepers {
+        let keeper = Keeper { spec, index, shared: shared.clone(), changed, log, sources, seen: None, looked: 0 };
         let named = std::thread::Builder::new().name("node-keeper".into()).stack_size(STACK_SIZE);
         named.spawn(move || keeper.run()).map_err(|error| NodeError::Engine(error.to_string()))?;
     }
     Ok((watch, wakers))
 }
 
+fn write(value: &Value, numbers: Numbers, out: &mut String) {
+    match numbers {
+        Numbers::AsNumbers => value.write_json(out),
+        Numbers::AsStrings => value.write_json_quoting_numbers(out),
+    }
+}
+
 impl Question for Arc<GuestCall> {
-    fn write_args(&self, out: &mut String) {
-        self.args.write_json(out);
+    fn write_args(&self, numbers: Numbers, out: &mut String) {
+        write(&self.args, numbers, out);
     }
 
-    fn write_input(&self, out: &mut String) {
-        self.input.write_json(out);
+    fn write_input(&self, numbers: Numbers, out: &mut String) {
+        write(&self.input, numbers, out);
     }
 
     fn tick(&self) -> u64 {

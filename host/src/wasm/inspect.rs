@@ -59,7 +59,7 @@ pub fn inspect(path: &Path) -> Result<Inspected, NodeError> {
     let declared = declared(&component)?;
     let kind = match declared.export {
         Export::Node(kind) => Some(kind),
-        Export::Script => None,
+        Export::Script | Export::Reader => None,
     };
     Ok(Inspected {
         size: bytes.len() as u64,

@@ -11,7 +11,7 @@ use wasmtime::component::Instance;
 use wasmtime::{Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{I32Exit, WasiCtxView, WasiView};
 
-use super::bindings::{Answers, Script};
+use super::bindings::{Answers, Script, SourceFile, Unit};
 use super::component::{Code, Export};
 use super::engine::Engine;
 use super::error::{Fault, NodeError};
@@ -129,7 +129,20 @@ impl Guest {
             Ok(kind) => kind.map_err(NodeError::Script),
             Err(error) => {
                 let fault = fault_of(&mut self.store, &error);
-                Err(NodeError::Script(format!("{}: {fault}", script.file_name)))
+                let name = script.files.first().map_or("the script", |file| &file.name);
+                Err(NodeError::Script(format!("{name}: {fault}")))
+            }
+        }
+    }
+
+    /// Has a reader read one file of a script.
+    pub fn read(&mut self, file: &SourceFile) -> Result<Unit, NodeError> {
+        arm(&mut self.store, self.limits.deadline);
+        match finished(self.code.interface.read(&mut self.store, &self.instance, file)) {
+            Ok(unit) => unit.map_err(NodeError::Script),
+            Err(error) => {
+                let fault = fault_of(&mut self.store, &error);
+                Err(NodeError::Script(format!("{}: cannot be read: {fault}", file.name)))
             }
         }
     }
@@ -228,8 +241,8 @@ fn last_line(text: &str) -> Option<String> {
 }
 
 impl Code {
-    /// Whether this is a runtime that has to be given a source.
+    /// Whether this belongs to a scripting language, and is no node by itself.
     pub fn is_runtime(&self) -> bool {
-        self.export == Export::Script
+        matches!(self.export, Export::Script | Export::Reader)
     }
 }

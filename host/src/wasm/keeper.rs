@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::batch::Numbers;
+use super::bindings::SourceFile;
 use super::component::{Code, read};
 use super::engine::Engine;
 use super::error::NodeError;
@@ -18,8 +20,9 @@ use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
 use super::limits::Limits;
 use super::log::NodeLog;
 use super::probe::Recent;
-use super::program::{Parts, Program, Source};
-use super::runtime::{Language, Runtimes};
+use super::program::{Parts, Program};
+use super::runtime::{Language, Runtime, Runtimes};
+use super::sources::Sources;
 use super::tools::Stop;
 use crate::data::with_causes;
 use crate::dataflow::guest::NodeVersion;
@@ -80,6 +83,13 @@ impl Versions {
     }
 }
 
+/// What a node's file holds.
+enum Content {
+    Component(Arc<[u8]>),
+    /// With the files for the runtime, or why they cannot be read.
+    Script(Runtime, Result<Vec<SourceFile>, NodeError>),
+}
+
 /// The keeper of one node.
 pub(super) struct Keeper {
     pub spec: NodeSpec,
@@ -87,6 +97,8 @@ pub(super) struct Keeper {
     pub shared: Arc<Shared>,
     pub changed: Receiver<()>,
     pub log: NodeLog,
+    /// The script's files, if it is one.
+    pub sources: Sources,
     /// What was last loaded or found bad.
     pub seen: Option<blake3::Hash>,
     /// How many of the looks that were asked for are done.
@@ -119,9 +131,9 @@ impl Keeper {
     fn look(&mut self) -> Option<NodeEvent> {
         let outcome = match self.settle() {
             Ok((_, hash)) if self.seen == Some(hash) => return None,
-            Ok((bytes, hash)) => {
+            Ok((content, hash)) => {
                 self.seen = Some(hash);
-                self.load(&bytes)
+                self.load(content, hash)
             }
             Err(error) => {
                 self.seen = None;
@@ -144,37 +156,53 @@ impl Keeper {
         })
     }
 
-    /// The file's bytes once they stay the same.
-    fn settle(&self) -> Result<(Arc<[u8]>, blake3::Hash), NodeError> {
-        let limit = self.shared.settings.component_bytes;
+    /// What there is to load, once it stays the same.
+    fn settle(&mut self) -> Result<(Content, blake3::Hash), NodeError> {
         let since = Instant::now();
         let mut before = None;
         loop {
-            match read(self.spec.source.path(), limit) {
-                Ok(bytes) => {
-                    let hash = blake3::hash(&bytes);
+            match self.content() {
+                Ok((content, hash)) => {
                     if before == Some(hash) {
-                        return Ok((bytes, hash));
+                        return Ok((content, hash));
                     }
                     before = Some(hash);
                 }
-                Err(NodeError::Missing(_)) if since.elapsed() < MISSING => before = None,
+                Err(NodeError::Missing(_) | NodeError::MissingImport { .. }) if since.elapsed() < MISSING => {
+                    before = None
+                }
                 Err(error) => return Err(error),
             }
             std::thread::sleep(SETTLE);
         }
     }
 
-    fn load(&self, bytes: &[u8]) -> Result<Program, NodeError> {
-        let (code, source) = match &self.spec.source {
-            NodeSource::Script(path) => (self.runtime(path)?, Some(script(path, bytes)?)),
-            NodeSource::Component(_) => (Arc::new(Code::load(&self.shared.engine, bytes)?), None),
+    fn content(&mut self) -> Result<(Content, blake3::Hash), NodeError> {
+        let limit = self.shared.settings.component_bytes;
+        match &self.spec.source {
+            NodeSource::Script(path) => {
+                let runtime = self.runtime(path)?;
+                let found = self.sources.look(&runtime, limit, &self.log)?;
+                Ok((Content::Script(runtime, found.files), found.hash))
+            }
+            NodeSource::Component(path) => {
+                let bytes = read(path, limit)?;
+                let hash = blake3::hash(&bytes);
+                Ok((Content::Component(bytes), hash))
+            }
+        }
+    }
+
+    fn load(&self, content: Content, hash: blake3::Hash) -> Result<Program, NodeError> {
+        let (code, source) = match content {
+            Content::Script(runtime, files) => (runtime.code, Some(files?)),
+            Content::Component(bytes) => (Arc::new(Code::load(&self.shared.engine, &bytes)?), None),
         };
         if source.is_none() && code.is_runtime() {
             return Err(NodeError::NoNode);
         }
         let program = Program::start(Parts {
-            version: self.version(&code, bytes),
+            version: self.version(&code, hash),
             code,
             source,
             expected: self.spec.kind,
@@ -183,6 +211,7 @@ impl Keeper {
                 memory: self.spec.memory,
                 output: self.shared.settings.output_bytes,
             },
+            numbers: self.spec.numbers,
             has_clock: self.spec.has_clock,
             usage: self.spec.usage.clone(),
             log: self.log.clone(),
@@ -191,27 +220,22 @@ impl Keeper {
         Ok(program)
     }
 
-    /// The runtime that runs scripts like `path`; built and compiled if this is the first.
-    fn runtime(&self, path: &Path) -> Result<Arc<Code>, NodeError> {
+    /// What runs and reads scripts like `path`; built and compiled if this is the first.
+    fn runtime(&self, path: &Path) -> Result<Runtime, NodeError> {
         let language = Language::of(path).ok_or_else(|| NodeError::UnknownLanguage(path.to_owned()))?;
         let Shared { runtimes, engine, settings, stop, .. } = &*self.shared;
         runtimes.get(language, engine, &settings.cache, stop)
     }
 
     /// Code and every setting an answer may depend on.
-    fn version(&self, code: &Code, bytes: &[u8]) -> NodeVersion {
+    fn version(&self, code: &Code, content: blake3::Hash) -> NodeVersion {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(code.hash.as_bytes()).update(blake3::hash(bytes).as_bytes());
+        hasher.update(code.hash.as_bytes()).update(content.as_bytes());
         hasher.update(&self.spec.deadline.as_nanos().to_le_bytes()).update(&self.spec.memory.to_le_bytes());
         hasher.update(&self.shared.settings.output_bytes.to_le_bytes()).update(&[self.spec.has_clock.into()]);
+        hasher.update(&[u8::from(self.spec.numbers == Numbers::AsStrings)]);
         let hash = hasher.finalize();
         let (head, _) = hash.as_bytes().split_first_chunk::<8>().expect("a hash has 32 bytes");
         NodeVersion(u64::from_le_bytes(*head))
     }
-}
-
-fn script(path: &Path, bytes: &[u8]) -> Result<Source, NodeError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| NodeError::NotText(path.to_owned()))?;
-    let file_name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(Source { text: text.trim_start_matches('\u{feff}').to_owned(), file_name })
 }

@@ -27,6 +27,7 @@ mod log;
 mod probe;
 mod program;
 pub mod runtime;
+mod sources;
 mod tools;
 mod trial;
 mod usage;
@@ -38,6 +39,7 @@ mod workshop;
 #[cfg(test)]
 mod tests;
 
+pub use batch::Numbers;
 pub use error::NodeError;
 pub use host::{HostSettings, NodeEvent, NodeHost, NodeSource, NodeSpec};
 pub use inspect::{Gives, Import, Inspected, inspect};

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use super::batch::{Question, Questions};
+use super::batch::{Numbers, Question, Questions};
 use super::error::{Failure, NodeError};
 use super::program::Program;
 use crate::data::Value;
@@ -43,7 +43,7 @@ impl Recent {
         let mut failed = 0;
         for call in &rows {
             let trial = Arc::new(Trial { call: call.clone(), failure: OnceLock::new() });
-            let questions = Questions::new(vec![trial.clone()]);
+            let questions = Questions::new(vec![trial.clone()], program.numbers());
             let (range, text) = questions.batch(0, usize::MAX);
             // Whatever it says is said of the one row, too.
             let _ = questions.ask(program, range, &text);
@@ -64,12 +64,12 @@ struct Trial {
 }
 
 impl Question for Arc<Trial> {
-    fn write_args(&self, out: &mut String) {
-        self.call.write_args(out);
+    fn write_args(&self, numbers: Numbers, out: &mut String) {
+        self.call.write_args(numbers, out);
     }
 
-    fn write_input(&self, out: &mut String) {
-        self.call.write_input(out);
+    fn write_input(&self, numbers: Numbers, out: &mut String) {
+        self.call.write_input(numbers, out);
     }
 
     fn tick(&self) -> u64 {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::bindings::{Answers, Script};
+use super::batch::Numbers;
+use super::bindings::{Answers, Script, SourceFile};
 use super::component::{Code, Export};
 use super::error::{Fault, NodeError};
 use super::instance::{Batch, Guest};
@@ -46,23 +47,16 @@ impl fmt::Display for NodeKind {
     }
 }
 
-/// The source a script runtime is given.
-#[derive(Debug)]
-pub(super) struct Source {
-    pub text: String,
-    /// For messages.
-    pub file_name: String,
-}
-
 /// What a program is made of.
 pub(super) struct Parts {
     pub version: NodeVersion,
     pub code: Arc<Code>,
     /// For a script runtime.
-    pub source: Option<Source>,
+    pub source: Option<Vec<SourceFile>>,
     /// What queries use the node as, where that is known.
     pub expected: Option<NodeKind>,
     pub limits: Limits,
+    pub numbers: Numbers,
     /// Whether it may read a clock.
     pub has_clock: bool,
     pub usage: Arc<Usage>,
@@ -111,6 +105,10 @@ impl Program {
 
     pub fn version(&self) -> NodeVersion {
         self.parts.version
+    }
+
+    pub fn numbers(&self) -> Numbers {
+        self.parts.numbers
     }
 
     /// What its clocks show, if it has any, when everything is asked anew for the `tick`th time.
@@ -200,12 +198,12 @@ fn started(parts: &Parts) -> Result<(Guest, NodeKind), NodeError> {
     match (&parts.source, parts.code.export) {
         (None, Export::Node(kind)) => Ok((guest, kind)),
         (Some(source), Export::Script) => {
-            let script = Script { source: &source.text, file_name: &source.file_name, expected: parts.expected };
+            let script = Script { files: source, expected: parts.expected };
             let kind = guest.load(&script)?;
             Ok((guest, kind))
         }
-        (None, Export::Script) => Err(NodeError::NoNode),
-        (Some(_), Export::Node(_)) => Err(NodeError::Start("not a runtime of scripts".into())),
+        (None, Export::Script | Export::Reader) => Err(NodeError::NoNode),
+        (Some(_), Export::Node(_) | Export::Reader) => Err(NodeError::Start("not a runtime of scripts".into())),
     }
 }
 

@@ -73,7 +73,7 @@ impl Trial {
     pub fn ask(&self, args: &Value, rows: &[Value]) -> Vec<Answer> {
         let call = |row: &Value| Arc::new(GuestCall::new(NODE, self.program.version(), 0, args.clone(), row.clone()));
         let calls: Vec<Arc<GuestCall>> = rows.iter().map(call).collect();
-        let questions = Questions::new(calls.clone());
+        let questions = Questions::new(calls.clone(), self.program.numbers());
         let mut next = 0;
         while next < questions.len() {
             let (Range { start, end }, text) = questions.batch(next, self.program.batch_bytes());

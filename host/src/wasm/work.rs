@@ -79,7 +79,7 @@ impl<Q: Question> Job<Q> {
     fn take(&self) -> Option<(Arc<Questions<Q>>, std::ops::Range<usize>, String)> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Source::Asked(asked) = &mut state.questions {
-            let grouped = Questions::new(std::mem::take(asked));
+            let grouped = Questions::new(std::mem::take(asked), self.program.numbers());
             state.questions = Source::Grouped(Arc::new(grouped));
         }
         let Source::Grouped(questions) = &state.questions else { return None };

@@ -2,6 +2,7 @@
 
 import "../runtime/src/globals.js";
 import { evaluate } from "../runtime/src/answers.js";
+import { describe } from "../runtime/src/errors.js";
 
 const NAMES = { filter: "keep", map: "transform", reduce: "reduce" };
 
@@ -21,29 +22,17 @@ export function answering(call, kind, fileName) {
   const node = { name, kind, call };
   return (batch) => {
     asked = true;
-    return evaluate(node, batch, (error) => describe(error, fileName));
+    return evaluate(node, batch, (error) => describe(error, fileName, framesOf));
   };
 }
 
-/** What was thrown, as one line for a person: `pricing.js:3: ReferenceError: x is not defined`. */
-function describe(error, fileName) {
-  try {
-    if (typeof error === "string") return error;
-    if (!(error instanceof Error)) return `${fileName}: threw ${JSON.stringify(error) ?? typeof error}`;
-    return `${placeOf(error) ?? fileName}: ${error.name}: ${error.message}`;
-  } catch {
-    // A getter or toJSON of the thrown object threw in turn.
-    return `${fileName}: threw something that cannot be shown`;
-  }
-}
-
-/** The innermost place in the author's own files. */
-function placeOf(error) {
-  const stack = typeof error.stack === "string" ? error.stack : "";
+/** The places of a stack that are in the author's own files. */
+function framesOf(stack) {
+  const frames = [];
   for (const [, line] of stack.matchAll(/:(\d+):\d+\)?$/gm)) {
     // The bundle ends with it: by line of the bundle, which file and line of the author's it comes from.
     const [file, at] = SANGRE_LINES.places[line - 1] ?? [];
-    if (file !== undefined) return `${SANGRE_LINES.files[file]}:${at}`;
+    if (file !== undefined) frames.push({ name: SANGRE_LINES.files[file], line: at });
   }
-  return undefined;
+  return frames;
 }

@@ -16,7 +16,7 @@ use super::problem::Problems;
 use super::request::{Routes, Served};
 use super::resolve::{Uses, resolve};
 use super::resolved::{Op, ResolvedList, ResolvedQuery, Warning};
-use super::{Definitions, resolved::ResolvedParam};
+use super::{Definitions, NodeDefinition, resolved::ResolvedParam};
 use crate::data::{Catalogue, Column, Identity, RowIdentity, Table, TableId};
 use crate::dataflow::plan::{Document, DocumentId, Node, Plan};
 use local::Local;
@@ -89,7 +89,7 @@ impl<'a> Compiler<'a> {
             let columns: Vec<usize> = columns.iter().copied().collect();
             compiler.add_table(index, columns);
         }
-        let node = |&(name, on_error): &(&str, _)| Node { name: name.into(), on_error };
+        let node = |node: &NodeDefinition<'_>| Node { name: node.name.into(), on_error: node.on_error };
         compiler.plan.nodes = definitions.nodes.iter().map(node).collect();
         compiler
     }

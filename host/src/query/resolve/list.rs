@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Resolver;
-use super::scope::{Origin, Scope};
+use super::scope::{Nested, Origin, Scope};
 use super::table::published;
 use crate::data::{Comparison, Expr};
 use crate::query::problem::{Path, Place};
@@ -151,13 +151,16 @@ impl Resolver<'_> {
         };
         let list = self.list(&child.body, table, source.clone().unwrap_or(Source::Root), joined, path, level);
         let ((list, scope), _) = (list?, source?);
-        let known = list.one && !scope.replaced && !list.ops.iter().any(|op| matches!(op, Op::Reduce(_)));
+        let has_columns = !scope.replaced && !list.ops.iter().any(|op| matches!(op, Op::Reduce(_)));
+        let known = list.one && has_columns;
         let types = scope.fields.iter().filter(|_| known).filter_map(|(title, origin)| match origin {
             Origin::Column(column) => Some((title.clone(), self.table_at(table).columns[*column].ty.clone())),
             Origin::Joined(ty) => Some((title.clone(), ty.clone())),
             Origin::Computed | Origin::Child(_) => None,
         });
-        let origin = Origin::Child(types.collect());
+        let columns = types.collect();
+        let long = scope.fields.iter().filter(|_| has_columns).find_map(|field| self.long_number(table, field));
+        let origin = Origin::Child(Nested { columns, long });
         Some((child.field.as_str().into(), list, origin))
     }
 

@@ -28,8 +28,31 @@ pub enum Origin {
     Joined(Arc<ColumnType>),
     /// A node's answer.
     Computed,
-    /// A nested query; the columns of its element, if it is a single one that no node has replaced.
-    Child(Vec<(Arc<str>, Arc<ColumnType>)>),
+    Child(Nested),
+}
+
+/// What is known of a nested query.
+#[derive(Clone, Debug)]
+pub struct Nested {
+    /// The columns of its element, if it is a single one that no node has replaced.
+    pub columns: Vec<(Arc<str>, Arc<ColumnType>)>,
+    /// A column in it, at any depth, that may hold long numbers.
+    pub long: Option<LongNumber>,
+}
+
+/// A column whose numbers may be longer than a JavaScript number holds.
+#[derive(Clone, Debug)]
+pub struct LongNumber {
+    /// As the element has it: `places.id`.
+    pub label: String,
+    pub sql: Arc<str>,
+}
+
+impl LongNumber {
+    /// The column called `label` if it is one.
+    pub fn of(label: &str, ty: &ColumnType) -> Option<Self> {
+        matches!(&*ty.sql, "int8" | "numeric").then(|| LongNumber { label: label.to_owned(), sql: ty.sql.clone() })
+    }
 }
 
 /// A name that was found.
@@ -149,8 +172,8 @@ fn ambiguous(name: &Name, table: &CatalogueTable) -> String {
 /// A member of a field: of a single child whose columns are known, with its type.
 fn inside(name: &Name, origin: &Origin, rest: &str) -> Found {
     let mut found = json(name.text.split('.').map(Arc::from).collect());
-    if let Origin::Child(columns) = origin {
-        found.ty = columns.iter().find(|(title, _)| &**title == rest).map(|(_, ty)| ty.clone());
+    if let Origin::Child(nested) = origin {
+        found.ty = nested.columns.iter().find(|(title, _)| &**title == rest).map(|(_, ty)| ty.clone());
     }
     found
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Resolver;
 use super::list::{flatten, is_node};
-use super::scope::{Found, Origin, Scope};
+use super::scope::{Found, LongNumber, Nested, Origin, Scope};
 use crate::data::{Expr, Field, KeyClass};
 use crate::dataflow::plan::{self, Arg, NodeId};
 use crate::query::problem::{Path, did_you_mean};
@@ -42,7 +42,7 @@ impl Resolver<'_> {
             Step::Filter(call) => ops.extend(self.call(scope, call, "filter", path).map(Op::Filter)),
             Step::Map { call, into } => {
                 let called = self.call(scope, call, "map", path);
-                if into.is_none() {
+                if into.is_none() && !self.is_exact(called.as_ref()) {
                     self.warn_of_long_numbers(scope, call, called.as_ref(), path);
                 }
                 if let Some(into) = into {
@@ -89,34 +89,48 @@ impl Resolver<'_> {
         self.fail(into.place, path, format!("\"{}\" is {what} too: give the answer another name", into.text));
     }
 
+    fn is_exact(&self, called: Option<&Call>) -> bool {
+        called.is_some_and(|called| self.definitions.nodes[called.node.0 as usize].exact)
+    }
+
     /// An answer that replaces the element carries the numbers it was given, as the node's language holds them.
-    fn warn_of_long_numbers<'s>(&mut self, scope: &'s Scope, call: &syntax::Call, called: Option<&Call>, path: &Path) {
-        let table = self.table_at(scope.table);
-        let of_column = |column: usize| (&table.columns[column].name, &table.columns[column].ty);
-        let of_field = |(name, origin): &'s (Arc<str>, Origin)| match origin {
-            Origin::Column(column) => Some(of_column(*column)),
-            Origin::Joined(ty) => Some((name, ty)),
-            Origin::Computed | Origin::Child(_) => None,
-        };
-        let seen: Vec<_> = match called.map(|called| &called.input) {
-            Some(Some(input)) => input
-                .iter()
-                .filter_map(|(_, field)| match field {
-                    Field::Column(column) => Some(of_column(*column)),
-                    Field::Path(path) => {
-                        scope.fields.iter().find(|(name, _)| path[..] == [name.clone()]).and_then(of_field)
+    fn warn_of_long_numbers(&mut self, scope: &Scope, call: &syntax::Call, called: Option<&Call>, path: &Path) {
+        let of_input = |(name, field): &(Arc<str>, Field)| match field {
+            Field::Column(column) => self.long_number(scope.table, &(name.clone(), Origin::Column(*column))),
+            Field::Path(path) => {
+                let first = scope.fields.iter().find(|(field, _)| Some(field) == path.first())?;
+                match &first.1 {
+                    Origin::Child(nested) if path.len() > 1 => {
+                        let (_, ty) = nested.columns.iter().find(|(column, _)| path[1..] == [column.clone()])?;
+                        LongNumber::of(&path.join("."), ty)
                     }
-                })
-                .collect(),
-            _ => scope.fields.iter().filter_map(of_field).collect(),
+                    _ => self.long_number(scope.table, first),
+                }
+            }
         };
-        if let Some((name, ty)) = seen.iter().find(|(_, ty)| matches!(&*ty.sql, "int8" | "numeric")) {
+        let seen = match called.map(|called| &called.input) {
+            Some(Some(input)) => input.iter().find_map(of_input),
+            _ => scope.fields.iter().find_map(|field| self.long_number(scope.table, field)),
+        };
+        if let Some(LongNumber { label, sql }) = seen {
             let message = format!(
-                "the answer replaces the element, and JavaScript rounds long values of \"{name}\" ({}): write `into`, or an \
-                 `input` without it",
-                ty.sql
+                "the answer replaces the element, and JavaScript rounds long values of \"{label}\" ({sql}): write `into`, or \
+                 an `input` without it, or `numbers: string` for the node",
             );
             self.warn(call.node.place, path, message);
+        }
+    }
+
+    /// Whether, and where, the field of an element of `table` may hold long numbers.
+    pub fn long_number(&self, table: usize, (name, origin): &(Arc<str>, Origin)) -> Option<LongNumber> {
+        match origin {
+            Origin::Column(column) => LongNumber::of(name, &self.table_at(table).columns[*column].ty),
+            Origin::Joined(ty) => LongNumber::of(name, ty),
+            Origin::Child(Nested { long, .. }) => {
+                let LongNumber { label, sql } = long.clone()?;
+                Some(LongNumber { label: format!("{name}.{label}"), sql })
+            }
+            Origin::Computed => None,
         }
     }
 
@@ -217,8 +231,8 @@ impl Resolver<'_> {
     fn node(&mut self, call: &syntax::Call, kind: &'static str, path: &Path) -> Option<NodeId> {
         let nodes = &self.definitions.nodes;
         let name = call.node.as_str();
-        let Some(index) = nodes.iter().position(|(known, _)| *known == name) else {
-            let meant = did_you_mean(name, nodes.iter().map(|(known, _)| *known));
+        let Some(index) = nodes.iter().position(|node| node.name == name) else {
+            let meant = did_you_mean(name, nodes.iter().map(|node| node.name));
             self.fail(call.node.place, path, format!("node \"{name}\" is not among the nodes{meant}"));
             return None;
         };

@@ -398,6 +398,16 @@ fn warnings() {
     assert!(followeds("{ node: calc, input: [join] }").contains("long values of \"join\""));
     assert_eq!(followeds("{ node: calc, input: [id] }"), "");
     assert_eq!(warned("from: places, select: [id, name], steps: [{ map: calc }]"), "");
+    let nested = |map: &str| {
+        warned(&format!(
+            "from: users, select: [id], with: {{ liked: {{ from: places, through: users_places, select: [rating] }} }}, \
+             steps: [{{ map: {map} }}]"
+        ))
+    };
+    assert!(nested("calc").contains("long values of \"liked.rating\" (numeric)"), "{}", nested("calc"));
+    assert_eq!(nested("{ node: calc, input: [id] }"), "");
+    let exact = query("from: places, steps: [{ map: calc }]").replace("calc: { ", "calc: { numbers: string, ");
+    assert!(compiled(&exact).warnings.is_empty());
     assert_eq!(warned("from: places, steps: [{ map: { node: calc, input: [id] } }]"), "");
 }
 

@@ -179,3 +179,39 @@ export namespace NodeSum {
 "#,
     );
 }
+
+#[test]
+fn numbers_that_a_node_is_given_as_strings() {
+    check(
+        r#"
+database: x
+nodes: { shape: { script: a.js, numbers: string } }
+queries:
+  all: { route: /all, from: places, select: [id, name], steps: [{ map: { node: shape, into: s, args: { n: 1, list: [1, a] } } }] }
+"#,
+        r#"
+/** /all */
+export namespace All {
+  export interface Params {}
+
+  export type Document = {
+    id: number;
+    name: string;
+    s: unknown;
+  }[];
+}
+
+/** The node "shape", in all */
+export namespace NodeShape {
+  export type Row = {
+    id: string;
+    name: string;
+  };
+  export type Args = {
+    n: string;
+    list: string[];
+  };
+}
+"#,
+    );
+}

@@ -13,7 +13,7 @@ use self::ty::{Member, Ty, write_members};
 use super::problem::Problems;
 use super::resolve::resolve;
 use super::resolved::{Call, Op, Origin, ResolvedList, ResolvedParam, ResolvedQuery, Source};
-use super::{Definitions, syntax};
+use super::{Definitions, NodeDefinition, syntax};
 use crate::data::{Catalogue, CatalogueTable, Field};
 use crate::dataflow::plan::Arg;
 
@@ -142,7 +142,7 @@ impl Writer<'_> {
 
     fn nodes(&mut self, definitions: &Definitions<'_>) {
         for (node, uses) in std::mem::take(&mut self.uses) {
-            let Some((node, _)) = definitions.nodes.get(node as usize) else { continue };
+            let Some(NodeDefinition { name: node, exact, .. }) = definitions.nodes.get(node as usize) else { continue };
             let name = self.names.take(&format!("node {node}"));
             let places = comment(&uses.places.join(", "));
             write!(self.text, "/** The node \"{}\", in {places} */\nexport namespace {name} {{\n", comment(node))
@@ -150,6 +150,7 @@ impl Writer<'_> {
             let row = Ty::union(uses.inputs);
             let (label, row) = if uses.reduces { ("Rows", Ty::Array(Box::new(row))) } else { ("Row", row) };
             for (label, ty) in [(label, row), ("Args", Ty::union(uses.args))] {
+                let ty = if *exact { ty.with_numbers_as_strings() } else { ty };
                 write!(self.text, "  export type {label} = ").expect(HOLDS);
                 ty.write("  ", &mut self.text);
                 self.text.push_str(";\n");

@@ -104,6 +104,29 @@ impl Ty {
         }
     }
 
+    /// The same of who is given every number as a string.
+    pub fn with_numbers_as_strings(self) -> Self {
+        match self {
+            Ty::Plain(text) if text == "number" => Ty::plain("string"),
+            Ty::Object(members) => {
+                let member = |member: Member| Member { ty: member.ty.with_numbers_as_strings(), ..member };
+                Ty::Object(members.into_iter().map(member).collect())
+            }
+            Ty::Array(element) => Ty::Array(Box::new(element.with_numbers_as_strings())),
+            Ty::Nullable(inner) => inner.with_numbers_as_strings().nullable(),
+            Ty::Union(types) => {
+                let mut all: Vec<Ty> = Vec::new();
+                for ty in types.into_iter().map(Ty::with_numbers_as_strings) {
+                    if !all.contains(&ty) {
+                        all.push(ty);
+                    }
+                }
+                Ty::union(all)
+            }
+            Ty::Plain(_) | Ty::Unknown => self,
+        }
+    }
+
     /// The type of the member `name`, if this is an object that has it.
     pub fn member(&self, name: &str) -> Option<Ty> {
         match self {

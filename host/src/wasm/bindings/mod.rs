@@ -50,6 +50,18 @@ impl Interface {
         }
     }
 
+    /// Has a reader read one file of a script. The error is the language's own message.
+    pub async fn read(
+        &self,
+        store: &mut Store<GuestState>,
+        instance: &Instance,
+        file: &SourceFile,
+    ) -> wasmtime::Result<Result<Unit, String>> {
+        match self {
+            Interface::V0_1(exports) => exports.read(store, instance, file).await,
+        }
+    }
+
     /// Asks a batch.
     pub async fn evaluate(
         &self,
@@ -63,12 +75,37 @@ impl Interface {
     }
 }
 
+/// A file of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SourceFile {
+    /// Its path from the folder of the node's own file, with `/`.
+    pub name: String,
+    pub text: String,
+}
+
+/// What a reader made of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    /// For the runtime.
+    pub text: String,
+    pub imports: Vec<Imported>,
+}
+
+/// Another file that a file of a script uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Imported {
+    /// As it is written, for messages.
+    pub from: String,
+    pub line: u32,
+    /// Names of files that may be meant, the likeliest first.
+    pub candidates: Vec<String>,
+}
+
 /// The source of a script node.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Script<'a> {
-    pub source: &'a str,
-    /// For messages.
-    pub file_name: &'a str,
+    /// The node's own file first, then those it imports.
+    pub files: &'a [SourceFile],
     /// What queries use the node as, where that is known.
     pub expected: Option<NodeKind>,
 }

@@ -3,13 +3,14 @@
 use wasmtime::component::{Component, ComponentExportIndex, ComponentType, Instance, Lift, Linker, Lower, TypedFunc};
 use wasmtime::{Store, StoreContextMut};
 
-use super::{Answers, Script};
+use super::{Answers, Imported, Script, SourceFile, Unit};
 use crate::wasm::component::{Declared, Export};
 use crate::wasm::error::NodeError;
 use crate::wasm::instance::GuestState;
 use crate::wasm::log;
 use crate::wasm::program::NodeKind;
 
+const CLOCK: &str = "sangre:node/clock@0.1.0";
 const LOG: &str = "sangre:node/log@0.1.0";
 
 #[derive(ComponentType, Lift, Lower, Clone, Copy)]
@@ -53,9 +54,32 @@ struct BatchAnswers {
     failures: Vec<Failure>,
 }
 
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct File<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct ImportedFile {
+    from: String,
+    line: u32,
+    candidates: Vec<String>,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct ReadUnit {
+    text: String,
+    imports: Vec<ImportedFile>,
+}
+
 /// Where a component's functions are.
 #[derive(Clone)]
 pub(in crate::wasm) struct Exports {
+    /// What answers batches; of a reader, what reads.
     evaluate: ComponentExportIndex,
     load: Option<ComponentExportIndex>,
 }
@@ -71,6 +95,7 @@ impl Exports {
             Export::Node(NodeKind::Filter) => Ok(Exports { evaluate: function("keep")?, load: None }),
             Export::Node(NodeKind::Map) => Ok(Exports { evaluate: function("transform")?, load: None }),
             Export::Node(NodeKind::Reduce) => Ok(Exports { evaluate: function("reduce")?, load: None }),
+            Export::Reader => Ok(Exports { evaluate: function("read")?, load: None }),
             Export::Script => Ok(Exports { evaluate: function("evaluate")?, load: Some(function("load")?) }),
         }
     }
@@ -82,11 +107,24 @@ impl Exports {
         script: &Script<'_>,
     ) -> wasmtime::Result<Result<NodeKind, String>> {
         let index = self.load.as_ref().ok_or_else(|| wasmtime::format_err!("not a script runtime"))?;
-        type Params<'a> = (&'a str, &'a str, Option<Kind>);
+        type Params<'a> = (Vec<File<'a>>, Option<Kind>);
         let load: TypedFunc<Params<'_>, (Result<Kind, String>,)> = instance.get_typed_func(&mut *store, index)?;
         let expected = script.expected.map(Kind::from);
-        let (kind,) = load.call_async(store, (script.source, script.file_name, expected)).await?;
+        let files = script.files.iter().map(|file| File { name: &file.name, text: &file.text }).collect();
+        let (kind,) = load.call_async(store, (files, expected)).await?;
         Ok(kind.map(NodeKind::from))
+    }
+
+    pub async fn read(
+        &self,
+        store: &mut Store<GuestState>,
+        instance: &Instance,
+        file: &SourceFile,
+    ) -> wasmtime::Result<Result<Unit, String>> {
+        type Read<'a> = TypedFunc<(File<'a>,), (Result<ReadUnit, String>,)>;
+        let read: Read<'_> = instance.get_typed_func(&mut *store, self.evaluate)?;
+        let (unit,) = read.call_async(store, (File { name: &file.name, text: &file.text },)).await?;
+        Ok(unit.map(Unit::from))
     }
 
     pub async fn evaluate(
@@ -103,6 +141,8 @@ impl Exports {
 }
 
 pub(super) fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
+    let mut clock = linker.instance(CLOCK)?;
+    clock.func_wrap("now", |store: StoreContextMut<'_, GuestState>, ()| Ok((store.data().tick(),)))?;
     let mut log = linker.instance(LOG)?;
     log.func_wrap("write", |store: StoreContextMut<'_, GuestState>, (level, message): (Level, String)| {
         store.data().log(level.into(), &message);
@@ -112,6 +152,14 @@ pub(super) fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {
         store.data_mut().set_last_words(message);
         Ok(())
     })
+}
+
+impl From<ReadUnit> for Unit {
+    fn from(unit: ReadUnit) -> Self {
+        let imports = unit.imports.into_iter();
+        let imports = imports.map(|ImportedFile { from, line, candidates }| Imported { from, line, candidates });
+        Unit { text: unit.text, imports: imports.collect() }
+    }
 }
 
 impl From<NodeKind> for Kind {

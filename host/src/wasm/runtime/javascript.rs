@@ -1,8 +1,9 @@
-//! The JavaScript runtime: QuickJS, put into a component by `componentize-qjs`, which npm brings.
+//! The JavaScript runtime: QuickJS, put into a component by `componentize-qjs`, which npm brings. Its reader runs on QuickJS too, but
+//! apart: what erases types and takes modules apart would be in the memory of every instance.
 
 use std::path::Path;
 
-use super::{RESULT, Recipe, WIT};
+use super::{READER, RESULT, Recipe, WIT};
 use crate::wasm::tools::{Stop, Tool, ToolError};
 
 const WHAT: &str = "building the JavaScript runtime";
@@ -12,7 +13,9 @@ const NPM: Tool = Tool { what: WHAT, program: "npm", remedy: "install npm, which
 /// The oldest major version of Node.js that runs the tools.
 const NODE_MAJOR: u32 = 20;
 
-const ENTRY: &str = "src/runtime.js";
+/// The entries of both, and what they export of the interface.
+const RUNTIME_ENTRY: (&str, &str) = ("src/runtime.js", "script-node");
+const READER_ENTRY: (&str, &str) = ("src/reader/reader.js", "script-reading");
 
 pub(super) const RECIPE: Recipe = Recipe {
     name: "javascript",
@@ -20,13 +23,21 @@ pub(super) const RECIPE: Recipe = Recipe {
     sources: &[
         ("package.json", include_str!("../../../../wit/javascript/runtime/package.json")),
         ("package-lock.json", include_str!("../../../../wit/javascript/runtime/package-lock.json")),
-        (ENTRY, include_str!("../../../../wit/javascript/runtime/src/runtime.js")),
+        (RUNTIME_ENTRY.0, include_str!("../../../../wit/javascript/runtime/src/runtime.js")),
         ("src/answers.js", include_str!("../../../../wit/javascript/runtime/src/answers.js")),
         ("src/modules.js", include_str!("../../../../wit/javascript/runtime/src/modules.js")),
         ("src/values.js", include_str!("../../../../wit/javascript/runtime/src/values.js")),
         ("src/errors.js", include_str!("../../../../wit/javascript/runtime/src/errors.js")),
         ("src/globals.js", include_str!("../../../../wit/javascript/runtime/src/globals.js")),
+        ("src/imports.js", include_str!("../../../../wit/javascript/runtime/src/imports.js")),
+        ("src/told.js", include_str!("../../../../wit/javascript/runtime/src/told.js")),
+        (READER_ENTRY.0, include_str!("../../../../wit/javascript/runtime/src/reader/reader.js")),
+        ("src/reader/module.js", include_str!("../../../../wit/javascript/runtime/src/reader/module.js")),
+        ("src/reader/syntax.js", include_str!("../../../../wit/javascript/runtime/src/reader/syntax.js")),
+        ("src/reader/types.js", include_str!("../../../../wit/javascript/runtime/src/reader/types.js")),
+        ("src/reader/unreadable.js", include_str!("../../../../wit/javascript/runtime/src/reader/unreadable.js")),
     ],
+    has_reader: true,
     build,
 };
 
@@ -39,6 +50,9 @@ fn build(root: &Path, stop: &Stop) -> Result<(), ToolError> {
         stop,
     )?;
     let tool = "node_modules/componentize-qjs/bin/componentize-qjs";
-    let args = [tool, "--wit", WIT, "--world", "script-node", "--js", ENTRY, "--sync", "--stub-wasi", "-o", RESULT];
-    NODE.run(root, args, &[], stop).map(drop)
+    for ((entry, world), result) in [(RUNTIME_ENTRY, RESULT), (READER_ENTRY, READER)] {
+        let args = [tool, "--wit", WIT, "--world", world, "--js", entry, "--sync", "--stub-wasi", "-o", result];
+        NODE.run(root, args, &[], stop)?;
+    }
+    Ok(())
 }

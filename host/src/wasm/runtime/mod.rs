@@ -19,8 +19,26 @@ use super::tools::{Stop, Tool, ToolError};
 /// A language of scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
+    /// And TypeScript.
     JavaScript,
     Python,
+}
+
+/// What a language's scripts need, as files of components.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// Runs them.
+    pub runtime: PathBuf,
+    /// Reads their files before.
+    pub reader: Option<PathBuf>,
+}
+
+/// The same, ready to be started.
+#[derive(Clone)]
+pub(super) struct Runtime {
+    pub code: Arc<Code>,
+    /// `None`: a script is one file, and is run as it is.
+    pub reader: Option<Arc<Code>>,
 }
 
 /// How a runtime is made.
@@ -31,20 +49,23 @@ struct Recipe {
     tool: Tool,
     /// By their place in the folder it is built in; the interface comes besides, in [`WIT`].
     sources: &'static [(&'static str, &'static str)],
-    /// Makes [`RESULT`] in a folder that has the sources.
+    /// Whether there is a component besides that reads the files of scripts.
+    has_reader: bool,
+    /// Makes [`RESULT`], and [`READER`] if there is one, in a folder that has the sources.
     build: fn(&Path, &Stop) -> Result<(), ToolError>,
 }
 
-/// Where recipes find the interface, and where they put the component.
+/// Where recipes find the interface, and where they put the components.
 const WIT: &str = "wit";
 const RESULT: &str = "runtime.wasm";
+const READER: &str = "reader.wasm";
 const INTERFACE: (&str, &str) = ("wit/node.wit", include_str!("../../../../wit/0.1.0/node.wit"));
 
 impl Language {
     /// Of the script at `path`, by how its name ends.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
-            "js" | "mjs" => Some(Language::JavaScript),
+            "js" | "mjs" | "ts" | "mts" => Some(Language::JavaScript),
             "py" => Some(Language::Python),
             _ => None,
         }
@@ -68,24 +89,33 @@ impl Language {
 
 /// The runtime of `language` in the cache folder `dir`: the one that is there, else built now, which takes seconds, needs
 /// the language's tools, and ends early at `stop`. Several processes may call this at once.
-pub fn ensure(language: Language, dir: &Path, stop: &Stop) -> Result<PathBuf, ToolError> {
+pub fn ensure(language: Language, dir: &Path, stop: &Stop) -> Result<Made, ToolError> {
     let recipe = language.recipe();
     let files = |path: &Path| recipe.tool.files(path);
     let dir = dir.join("runtimes");
     private_dir(&dir).map_err(files(&dir))?;
-    let path = dir.join(format!("{}-{}.wasm", recipe.name, &recipe.hash()[..32]));
-    if path.exists() {
-        return Ok(path);
+    let hash = &recipe.hash()[..32];
+    let runtime = dir.join(format!("{}-{hash}.wasm", recipe.name));
+    let reader = recipe.has_reader.then(|| dir.join(format!("{}-reader-{hash}.wasm", recipe.name)));
+    let made = Made { runtime, reader };
+    if made.exists() {
+        return Ok(made);
     }
     // Held until this function returns, by this process or any other.
     let lock = dir.join(format!("{}.lock", recipe.name));
     let file = fs::File::create(&lock).map_err(files(&lock))?;
     file.lock().map_err(files(&lock))?;
-    if !path.exists() {
+    if !made.exists() {
         tracing::info!("{}, once", recipe.tool.what);
-        recipe.make(&dir, &path, stop)?;
+        recipe.make(&dir, &made, stop)?;
     }
-    Ok(path)
+    Ok(made)
+}
+
+impl Made {
+    fn exists(&self) -> bool {
+        self.runtime.exists() && self.reader.as_ref().is_none_or(|reader| reader.exists())
+    }
 }
 
 impl Recipe {
@@ -93,7 +123,7 @@ impl Recipe {
         self.sources.iter().chain([&INTERFACE])
     }
 
-    fn make(&self, dir: &Path, path: &Path, stop: &Stop) -> Result<(), ToolError> {
+    fn make(&self, dir: &Path, into: &Made, stop: &Stop) -> Result<(), ToolError> {
         let workshop = tempfile::tempdir_in(dir).map_err(self.tool.files(dir))?;
         let root = workshop.path();
         for (name, text) in self.sources() {
@@ -103,12 +133,15 @@ impl Recipe {
             fs::write(&file, text).map_err(self.tool.files(&file))?;
         }
         (self.build)(root, stop)?;
-        let made = root.join(RESULT);
-        if !made.exists() {
-            let (what, program) = (self.tool.what, self.tool.program);
-            return Err(ToolError::NoResult { what, program, expected: made });
+        let results = [(RESULT, Some(&into.runtime)), (READER, into.reader.as_ref())];
+        for (result, path) in results.into_iter().filter_map(|(result, path)| Some((root.join(result), path?))) {
+            if !result.exists() {
+                let (what, program) = (self.tool.what, self.tool.program);
+                return Err(ToolError::NoResult { what, program, expected: result });
+            }
+            fs::rename(&result, path).map_err(self.tool.files(path))?;
         }
-        fs::rename(&made, path).map_err(self.tool.files(path))
+        Ok(())
     }
 
     fn hash(&self) -> String {
@@ -125,20 +158,20 @@ impl Recipe {
 
 /// The runtimes that nodes of one host have needed.
 #[derive(Default)]
-pub(super) struct Runtimes([Mutex<Option<Arc<Code>>>; 2]);
+pub(super) struct Runtimes([Mutex<Option<Runtime>>; 2]);
 
 impl Runtimes {
-    /// The runtime of `language`; built and compiled if this is the first to need it.
-    pub fn get(&self, language: Language, engine: &Engine, cache: &Path, stop: &Stop) -> Result<Arc<Code>, NodeError> {
+    /// What `language` needs; built and compiled if this is the first to need it.
+    pub fn get(&self, language: Language, engine: &Engine, cache: &Path, stop: &Stop) -> Result<Runtime, NodeError> {
         // Others that need it wait here rather than build it again.
         let mut loaded = self.0[language as usize].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(code) = &*loaded {
-            return Ok(code.clone());
+        if let Some(runtime) = &*loaded {
+            return Ok(runtime.clone());
         }
+        let made = ensure(language, cache, stop)?;
         // However large: the limit on components is one on what users bring.
-        let bytes = read(&ensure(language, cache, stop)?, u64::MAX)?;
-        let code = Arc::new(Code::load(engine, &bytes)?);
-        *loaded = Some(code.clone());
-        Ok(code)
+        let load = |path: &Path| Ok::<_, NodeError>(Arc::new(Code::load(engine, &read(path, u64::MAX)?)?));
+        let reader = made.reader.as_deref().map(load).transpose()?;
+        Ok(loaded.insert(Runtime { code: load(&made.runtime)?, reader }).clone())
     }
 }

@@ -34,6 +34,7 @@ pub(super) const RECIPE: Recipe = Recipe {
         ("src/sangre_runtime/output.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/output.py")),
         ("src/sangre_runtime/purity.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/purity.py")),
     ],
+    has_reader: false,
     build,
 };
 

@@ -1,10 +1,12 @@
 //! Nodes end to end below the driver: files in, answers out.
 
 mod hostile;
+mod imports;
 mod javascript;
 mod python;
 mod reload;
 mod rust;
+mod typescript;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,8 +33,13 @@ impl Bench {
     /// A host whose node is the file `name` with these contents.
     fn new(name: &str, contents: &[u8], adjust: impl FnOnce(&mut NodeSpec)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join(name), contents).expect("written");
+        Bench::at(folder, name, adjust)
+    }
+
+    /// A host whose node is the file `name` of `folder`.
+    fn at(folder: tempfile::TempDir, name: &str, adjust: impl FnOnce(&mut NodeSpec)) -> Self {
         let path = folder.path().join(name);
-        std::fs::write(&path, contents).expect("written");
         let source = if name.ends_with(".wasm") { NodeSource::Component } else { NodeSource::Script };
         let mut spec = NodeSpec::new(NODE, "probe", source(path.clone()));
         adjust(&mut spec);
@@ -77,6 +84,14 @@ impl Bench {
         let asked = self.host.evaluate(NODE, version, calls.clone());
         tokio::time::timeout(Duration::from_secs(60), asked).await.expect("answered in time");
         calls.iter().map(|call| answer_of(call)).collect()
+    }
+
+    /// What the version answers to one row in this tick.
+    async fn ask_at(&self, version: NodeVersion, tick: u64, row: &str) -> Result<String, String> {
+        let parse = |text: &str| Value::parse_json(text).expect("JSON");
+        let call = Arc::new(GuestCall::new(NODE, version, tick, parse("{}"), parse(row)));
+        self.host.evaluate(NODE, version, vec![call.clone()]).await;
+        answer_of(&call)
     }
 
     /// Loads, asks one row and gives its answer.

@@ -223,7 +223,7 @@ async fn nothing_impure_is_there() {
         &[
             ("time.time()", Err("RuntimeError: time.time(): a node's answer must depend on its row and args alone")),
             ("time.monotonic()", every),
-            ("time.sleep(1)", every),
+            ("time.sleep(1)", Err("time.sleep(): nodes answer at once")),
             ("time.localtime()", every),
             ("time.strftime('%Y')", every),
             ("datetime.datetime.now()", every),
@@ -389,4 +389,27 @@ impl Write for Appender {
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
+}
+
+#[tokio::test]
+async fn with_every_clocks_stand_still_and_randomness_is_of_tick_and_row() {
+    let source = "import datetime, random, time, uuid\n\
+        def transform(row, args):\n    \
+            return [int(time.time() * 1000), datetime.datetime.now(datetime.UTC).isoformat(), random.random(), str(uuid.uuid4())]\n";
+    let mut bench = Bench::new("probe.py", source.as_bytes(), |spec| spec.has_clock = true);
+    let version = bench.loaded().await;
+    let tick = 1_700_000_000_123;
+    let answer = bench.ask_at(version, tick, "1").await.expect("an answer");
+    assert!(answer.starts_with("[1700000000123,\"2023-11-14T22:13:20.123000+00:00\","), "{answer}");
+    assert_eq!(bench.ask_at(version, tick, "1").await.as_ref(), Ok(&answer), "equal questions");
+    let random = |answer: &str| answer.split(',').skip(2).collect::<Vec<_>>().join(",");
+    for (tick, row) in [(tick, "2"), (tick + 1, "1")] {
+        let other = bench.ask_at(version, tick, row).await.expect("an answer");
+        assert_ne!(random(&other), random(&answer));
+    }
+    let mut sleeps = Bench::new("probe.py", b"import time\ndef transform(row, args): time.sleep(1)\n", |spec| {
+        spec.has_clock = true;
+    });
+    let error = sleeps.once("1").await;
+    assert!(error.as_ref().is_err_and(|message| message.contains("time.sleep(): nodes answer at once")), "{error:?}");
 }

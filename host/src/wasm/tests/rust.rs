@@ -66,14 +66,6 @@ async fn what_goes_wrong_in_rust_is_said_in_its_own_words() {
     }
 }
 
-/// As [`Bench::ask`], in this tick.
-async fn ask_at(bench: &Bench, version: NodeVersion, tick: u64, row: &str) -> Result<String, String> {
-    let parse = |text: &str| Value::parse_json(text).expect("JSON");
-    let call = Arc::new(GuestCall::new(NODE, version, tick, parse("{}"), parse(row)));
-    bench.host.evaluate(NODE, version, vec![call.clone()]).await;
-    answer_of(&call)
-}
-
 #[tokio::test]
 async fn with_every_clocks_stand_still_during_a_tick() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/rust/probe");
@@ -82,9 +74,9 @@ async fn with_every_clocks_stand_still_during_a_tick() {
     let mut bench = Bench::new("probe.wasm", &bytes, |spec| spec.has_clock = true);
     let version = bench.loaded().await;
     for tick in [1_700_000_000_123, 1_700_000_003_123, 1_700_000_000_123] {
-        assert_eq!(ask_at(&bench, version, tick, "\"now\"").await, Ok(tick.to_string()));
-        assert_eq!(ask_at(&bench, version, tick, "\"instant\"").await.as_deref(), Ok("\"instant\""));
+        assert_eq!(bench.ask_at(version, tick, "\"now\"").await, Ok(tick.to_string()));
+        assert_eq!(bench.ask_at(version, tick, "\"instant\"").await.as_deref(), Ok("\"instant\""));
     }
-    let error = ask_at(&bench, version, 1, "\"sleep\"").await;
+    let error = bench.ask_at(version, 1, "\"sleep\"").await;
     assert!(error.as_ref().is_err_and(|message| message.contains("waits for a clock")), "{error:?}");
 }

@@ -3,7 +3,9 @@
 // Runs in the same engine as the node's code, so nothing a node does is trusted: whatever it returns is checked before it
 // is written.
 
-import { check } from "./values.js";
+import { ask } from "./globals.js";
+import { Told } from "./told.js";
+import { check, noun } from "./values.js";
 
 const { freeze, values: valuesOf } = Object;
 const { parse, stringify } = JSON;
@@ -16,6 +18,7 @@ export function evaluate(node, batch, describe) {
     deepFreeze(args);
     for (const row of rows) {
       let text = "null";
+      ask(row, args);
       try {
         text = answer(node, row, args);
       } catch (error) {
@@ -31,7 +34,7 @@ function answer(node, row, args) {
   const value = (0, node.call)(row, args);
   if (node.kind === "filter") {
     if (typeof value === "boolean") return value ? "true" : "false";
-    throw `keep answered ${noun(value)}${value === undefined ? ": missing return?" : ": it has to be true or false"}`;
+    throw new Told(`keep answered ${noun(value)}`);
   }
   switch (typeof value) {
     case "string":
@@ -41,13 +44,6 @@ function answer(node, row, args) {
       check(value, node.name);
       return stringify(value);
   }
-}
-
-function noun(value) {
-  if (value === undefined || value === null) return `${value}`;
-  if (typeof value === "object") return Array.isArray(value) ? "an array" : "an object";
-  if (typeof value === "string") return "a text";
-  return `a ${typeof value}`;
 }
 
 /** Arguments are shared by the rows of a group, so no row may change them for the next. */

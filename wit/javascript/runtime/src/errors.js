@@ -1,24 +1,62 @@
 // What was thrown, as one line for a person: `occupancy.js:3: ReferenceError: x is not defined`.
 
-import { EVALUATED } from "./modules.js";
+import { Told } from "./told.js";
 
-/** `error` is whatever was thrown; a text is a finished message of this runtime. */
-export function describe(error, fileName) {
+/** Frames of a stack that are told. */
+const FRAMES = 6;
+
+const NETWORK = "a node reaches no network: it sees its row and args alone";
+const LATER = "a node answers at once: nothing can wait or come later";
+const HOST = "a node's JavaScript is that of no browser and no Node.js";
+const INTL = "this JavaScript has no languages and regions: write the format out";
+
+/** Names that people expect, and why they are not there. */
+const ABSENT = {
+  fetch: NETWORK, XMLHttpRequest: NETWORK, WebSocket: NETWORK, EventSource: NETWORK,
+  setTimeout: LATER, setInterval: LATER, setImmediate: LATER, queueMicrotask: LATER, requestAnimationFrame: LATER,
+  clearTimeout: LATER, clearInterval: LATER,
+  process: HOST, Buffer: HOST, global: HOST, window: HOST, document: HOST, navigator: HOST, URL: HOST, URLSearchParams: HOST,
+  TextEncoder: HOST, TextDecoder: HOST, AbortController: HOST, localStorage: HOST, atob: HOST, btoa: HOST, WebAssembly: HOST,
+  performance: "a node's answer must depend on its row and args alone; declare every: to read the clock",
+  crypto: "a node's answer must depend on its row and args alone",
+  require: 'write import { x } from "./x.js"; packages need `sangre node build`',
+  module: "write export", exports: "write export", __dirname: HOST, __filename: HOST,
+  Intl: INTL,
+  structuredClone: "write JSON.parse(JSON.stringify(value)) for JSON values",
+};
+
+/**
+ * `error` is whatever was thrown, by the node or by what runs it. `framesOf` takes the text of a stack to places in the node's own
+ * files, `{ name, line }`, innermost first.
+ */
+export function describe(error, fileName, framesOf) {
   try {
-    if (typeof error === "string") return error;
-    if (!(error instanceof Error)) return `${fileName}: threw ${JSON.stringify(error) ?? typeof error}`;
-    const line = lineOf(error);
-    return `${fileName}${line === undefined ? "" : `:${line}`}: ${error.name}: ${error.message}`;
+    if (error instanceof Told) return error.text;
+    if (!(error instanceof Error)) return `${fileName}: threw ${shown(error)}`;
+    const frames = framesOf(typeof error.stack === "string" ? error.stack : "");
+    const [{ name, line } = { name: fileName }] = frames;
+    return `${name}${line === undefined ? "" : `:${line}`}: ${said(error)}${callers(frames)}`;
   } catch {
     // A getter or toJSON of the thrown object threw in turn.
     return `${fileName}: threw something that cannot be shown`;
   }
 }
 
-/** The innermost line of the node's own code. */
-function lineOf(error) {
-  const stack = typeof error.stack === "string" ? error.stack : "";
-  const at = stack.indexOf(EVALUATED);
-  const found = at < 0 ? null : /^:(\d+)/.exec(stack.slice(at + EVALUATED.length));
-  return found ? Number(found[1]) : undefined;
+function said(error) {
+  const [, absent] = (error instanceof ReferenceError && /^'?(\w+)'? is not defined$/.exec(error.message)) || [];
+  const why = Object.hasOwn(ABSENT, absent ?? "") ? `: ${ABSENT[absent]}` : "";
+  const cause = error.cause instanceof Error ? ` (cause: ${error.cause.name}: ${error.cause.message})` : "";
+  return `${error.name}: ${error.message}${why}${cause}`;
+}
+
+/** Who called the function that threw: `, called at summary.js:8, summary.js:3`. */
+function callers([, ...frames]) {
+  if (frames.length === 0) return "";
+  const more = frames.length > FRAMES ? " and others" : "";
+  return `, called at ${frames.slice(0, FRAMES).map(({ name, line }) => `${name}:${line}`).join(", ")}${more}`;
+}
+
+function shown(value) {
+  const json = typeof value === "bigint" ? undefined : JSON.stringify(value);
+  return json ?? (typeof value === "function" ? "a function" : String(value));
 }

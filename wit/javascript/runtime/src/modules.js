@@ -1,199 +1,124 @@
-// Evaluates a module that is known only at run time.
-//
-// The engine's own module loader is gone when the component is built, so a module is evaluated as the body of a strict
-// function, line for line: `export` becomes a note of what is exported, and `import` is refused. Only statements at the
-// outermost level can be either, so a tokenizer that knows comments, strings, templates, regular expressions and
-// brackets finds them; no part of the source is otherwise looked at.
+// Links and evaluates the files of a script, each of which the reader has made an expression for an object: see reader/module.js.
 
-/** The file name the engine gives code that was evaluated from text. */
-export const EVALUATED = "<input>";
+import { candidates } from "./imports.js";
+import { Told } from "./told.js";
+
+// Lines above those of files: what a node itself evaluates has small numbers, and is not taken for the node's files.
+const FIRST_LINE = 10_000;
 
 const indirectEval = eval;
 
-/** The module's exports, by name. */
-export function evaluateModule(source, fileName) {
-  const { body, exported } = rewrite(source, fileName);
-  const members = exported.map(([name, local]) => `get ${JSON.stringify(name)}(){return ${local};}`);
-  // On the source's own first line, so that line numbers stay. The exports are read after the body has run.
-  const text = `(function(){"use strict";let ${DEFAULT};${body}\n;return{${members.join(",")}};})`;
-  return indirectEval(text)();
-}
+let files = []; // { name, first, lines }, in the order of their lines
 
-const DEFAULT = "__sangre_default__";
-
-function rewrite(text, fileName) {
-  const source = text.replace(/^#!/, "//");
-  const tokens = tokenize(source, fileName);
-  const exported = [];
-  const pieces = [];
-  let copied = 0;
-  // What replaces a piece keeps its line ends, so that line numbers stay.
-  const replace = (start, end, text) => {
-    pieces.push(source.slice(copied, start), text, source.slice(start, end).replace(/[^\n]/g, ""));
-    copied = end;
-  };
-  tokens.forEach((token, index) => {
-    if (!isKeyword(tokens, index)) return;
-    if (token.text === "import" && (token.depth === 0 || tokens[index + 1]?.text === "(")) {
-      fail(fileName, token, "import is not supported in script nodes yet: put everything in one file");
-    }
-    if (token.text === "export" && token.depth === 0) exportAt(tokens, index, { fileName, exported, replace });
+/** Evaluates the files, `[{ name, text }]`, of which the first is the node's own: its exports. */
+export function evaluate(texts) {
+  let first = FIRST_LINE + 1;
+  files = texts.map(({ name, text }) => {
+    const lines = text.split("\n").length;
+    first += lines;
+    return { name, first: first - lines, lines };
   });
-  pieces.push(source.slice(copied));
-  return { body: pieces.join(""), exported };
-}
-
-function isKeyword(tokens, index) {
-  const { text, kind } = tokens[index];
-  return kind === "name" && (text === "export" || text === "import") && tokens[index - 1]?.text !== ".";
-}
-
-/** Handles the `export` at `index`: notes the names, and replaces the keyword so that a declaration is left. */
-function exportAt(tokens, index, { fileName, exported, replace }) {
-  const keyword = tokens[index];
-  const [next, second, third] = tokens.slice(index + 1, index + 4);
-  const unsupported = () => fail(fileName, keyword, `this form of export is not supported in script nodes yet`);
-  switch (next?.text) {
-    case "default":
-      return exportDefault(tokens, index, { exported, replace });
-    case "function":
-    case "class": {
-      const name = second?.text === "*" ? third : second;
-      if (name?.kind !== "name") return unsupported();
-      exported.push([name.text, name.text]);
-      return replace(keyword.start, keyword.end, "");
-    }
-    case "async":
-      if (third?.kind !== "name") return unsupported();
-      exported.push([third.text, third.text]);
-      return replace(keyword.start, keyword.end, "");
-    case "const":
-    case "let":
-    case "var":
-      if (second?.kind !== "name") return unsupported();
-      exported.push([second.text, second.text]);
-      return replace(keyword.start, keyword.end, "");
-    case "{":
-      return exportList(tokens, index, { fileName, exported, replace, unsupported });
-    default:
-      return unsupported();
+  // In one go, so that a line of the whole tells the file.
+  const whole = `${"\n".repeat(FIRST_LINE)}[${texts.map(({ text }) => text).join(",\n")}]`;
+  const modules = indirectEval(whole).map((record, index) => ({ ...record, name: files[index].name, sangre: { d: undefined } }));
+  const byName = new Map(modules.map((module) => [module.name, module]));
+  for (const module of modules) {
+    module.targets = module.imports.map(({ from }) => byName.get(candidates(from, module.name).find((name) => byName.has(name))));
   }
+  for (const module of modules) module.scope = link(module);
+  run(modules[0]);
+  modules.forEach(settle);
+  return spaceOf(modules[0]);
 }
 
-/** `export default` of a named function or class stays a declaration; anything else is an expression. */
-function exportDefault(tokens, index, { exported, replace }) {
-  let at = index + 2;
-  if (tokens[at]?.text === "async" && tokens[at + 1]?.text === "function") at++;
-  const declares = tokens[at]?.text === "function" || tokens[at]?.text === "class";
-  const name = tokens[at + 1]?.text === "*" ? tokens[at + 2] : tokens[at + 1];
-  const named = declares && name?.kind === "name" && name.text !== "extends";
-  exported.push(["default", named ? name.text : DEFAULT]);
-  replace(tokens[index].start, tokens[index + 1].end, named ? "" : `${DEFAULT}=`);
-}
-
-function exportList(tokens, index, { exported, replace, unsupported }) {
-  let at = index + 2;
-  while (tokens[at] && tokens[at].text !== "}") {
-    const local = tokens[at].text;
-    let name = local;
-    if (tokens[at + 1]?.text === "as") {
-      name = tokens[at + 2]?.text ?? "";
-      at += 2;
-    }
-    exported.push([name, local]);
-    at += tokens[at + 1]?.text === "," ? 2 : 1;
+/** The node's own frames of a stack, innermost first: `{ name, line }`. */
+export function framesOf(stack) {
+  const frames = [];
+  for (const [, within, at] of stack.matchAll(/^\s*at (?:(\S+) )?\(?<input>:(\d+)/gm)) {
+    const file = files.findLast(({ first }) => first <= at);
+    if (within !== "$run" && file && at < file.first + file.lines) frames.push({ name: file.name, line: at - file.first + 1 });
   }
-  const close = tokens[at];
-  if (!close || tokens[at + 1]?.text === "from") return unsupported();
-  return replace(tokens[index].start, close.end, ";");
+  return frames;
 }
 
-function fail(fileName, token, message) {
-  throw `${fileName}:${token.line}: SyntaxError: ${message}`;
-}
-
-// After these a slash begins a regular expression, not a division.
-const BEFORE_EXPRESSION = new Set(
-  "return typeof instanceof in of new delete void throw case do else yield await default extends".split(" "),
-);
-const PAREN_BEFORE_STATEMENT = new Set(["if", "while", "for", "with"]);
-const NAME = /[\p{ID_Start}$_#\\][\p{ID_Continue}$\u200c\u200d\\]*/uy;
-const NUMBER = /(?:0[xXbBoO][\da-fA-F_]+|(?:\d[\d_]*)?\.?\d[\d_]*(?:[eE][+-]?\d+)?\.?)n?/y;
-const SPACE = /(?:\s|\/\/[^\n]*|\/\*[^]*?\*\/)+/y;
-const STRING = /"(?:[^"\\\n]|\\[^])*"|'(?:[^'\\\n]|\\[^])*'/y;
-const REGEX = /\/(?:[^/\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+\/[a-z]*/y;
-const TEMPLATE = /(?:[^`\\$]|\\[^]|\$(?!\{))*/y;
-const OPENS = { "(": ")", "[": "]", "{": "}" };
-
-/** The tokens of `source`: where each stands, at which line, and inside how many brackets. */
-function tokenize(source, fileName) {
-  const tokens = [];
-  const open = []; // brackets: { text, close, before } where `before` is the token in front
-  let at = 0;
-  let line = 1;
-  const match = (pattern) => {
-    pattern.lastIndex = at;
-    return pattern.exec(source)?.[0];
-  };
-  const advance = (length) => {
-    for (let end = at + length; at < end; at++) if (source.charCodeAt(at) === 10) line++;
-  };
-  const push = (kind, text) => {
-    tokens.push({ kind, text, start: at, end: at + text.length, line, depth: open.length });
-    advance(text.length);
-  };
-  const template = () => {
-    advance(match(TEMPLATE).length);
-    if (source[at] === "`") return advance(1);
-    if (at >= source.length) fail(fileName, { line }, "a template is not closed");
-    open.push({ text: "${", close: "}", line });
-    advance(2);
-  };
-
-  for (;;) {
-    const space = match(SPACE);
-    if (space) advance(space.length);
-    if (at >= source.length) break;
-    const char = source[at];
-    let text;
-    if ((text = match(NAME))) push("name", text);
-    else if ((text = match(NUMBER))) push("value", text);
-    else if (char === '"' || char === "'") {
-      if (!(text = match(STRING))) fail(fileName, { line }, "a text is not closed");
-      push("value", text);
-    } else if (char === "`") {
-      tokens.push({ kind: "value", text: "`", start: at, end: at, line, depth: open.length });
-      advance(1);
-      template();
-    } else if (char === "/" && regexAllowed(tokens.at(-1)) && (text = match(REGEX))) push("value", text);
-    else if (char in OPENS) {
-      const before = tokens.at(-1);
-      push("open", char);
-      open.push({ text: char, close: OPENS[char], before, line });
-    } else if (char === ")" || char === "]" || char === "}") {
-      const opened = open.pop();
-      if (opened?.close !== char) fail(fileName, { line }, `unexpected ${char}`);
-      if (opened.text === "${") {
-        advance(1);
-        tokens.push({ kind: "value", text: "`", start: at, end: at, line, depth: open.length });
-        template();
-      } else {
-        push("close", char);
-        tokens.at(-1).before = opened.before;
+/** An object whose properties are the names that `module` imports. */
+function link(module) {
+  module.fixed = [];
+  const scope = Object.create(null);
+  module.imports.forEach(({ from, line, names }, index) => {
+    const target = module.targets[index];
+    for (const [local, imported] of names) {
+      if (imported === undefined) {
+        define(scope, local, () => spaceOf(target));
+        continue;
       }
-    } else push("mark", char);
-  }
-  if (open.length > 0) {
-    const { text, line: opened } = open.at(-1);
-    fail(fileName, { line: opened }, `${text} is never closed`);
-  }
-  return tokens;
+      const origin = originOf(target, imported, new Set());
+      if (typeof origin === "string") throw new Told(`${module.name}:${line}: SyntaxError: ${origin}`);
+      if (!origin) throw new Told(`${module.name}:${line}: SyntaxError: ${from} exports no ${imported}`);
+      define(scope, local, () => valueOf(origin, imported));
+      if (!origin.changing.includes(imported)) module.fixed.push([local, origin, imported]);
+    }
+  });
+  return scope;
 }
 
-/** Whether a slash after `token` begins a regular expression. */
-function regexAllowed(token) {
-  if (!token) return true;
-  if (token.kind === "name") return BEFORE_EXPRESSION.has(token.text);
-  if (token.kind === "close") return token.text === ")" && PAREN_BEFORE_STATEMENT.has(token.before?.text);
-  return token.kind !== "value";
+function define(object, name, get) {
+  Object.defineProperty(object, name, { get, enumerable: true, configurable: true });
+}
+
+/** Makes what cannot change any more a plain value, which is faster to read. */
+function settle({ scope, fixed }) {
+  for (const [local, origin, imported] of fixed) {
+    Object.defineProperty(scope, local, { value: valueOf(origin, imported), writable: false });
+  }
+}
+
+/** The module whose own export `name` of `module` is; a text if that is not certain. */
+function originOf(module, name, seen) {
+  if (seen.has(module)) return undefined;
+  seen.add(module);
+  if (module.exports.includes(name)) return module;
+  if (name === "default") return undefined;
+  let found;
+  for (const star of module.stars) {
+    const origin = originOf(module.targets[star], name, seen);
+    if (typeof origin === "string") return origin;
+    if (origin && found && origin !== found) return `${found.name} and ${origin.name} both export ${name} through ${module.name}`;
+    found ??= origin;
+  }
+  return found;
+}
+
+function valueOf(module, name) {
+  if (!module.space) throw new ReferenceError(`${name} of ${module.name} is used before that file has run: they import each other`);
+  return module.space[name];
+}
+
+/** All that `module` exports, as one object. */
+function spaceOf(module) {
+  if (module.whole) return module.whole;
+  const whole = Object.create(null);
+  for (const name of namesOf(module, new Set())) {
+    const origin = originOf(module, name, new Set());
+    if (typeof origin === "object") define(whole, name, () => valueOf(origin, name));
+  }
+  module.whole = Object.freeze(whole);
+  return module.whole;
+}
+
+function namesOf(module, seen) {
+  if (seen.has(module)) return [];
+  seen.add(module);
+  const others = module.stars.flatMap((star) => namesOf(module.targets[star], seen).filter((name) => name !== "default"));
+  return [...new Set([...module.exports, ...others])];
+}
+
+function run(module) {
+  if (module.begun) return;
+  module.begun = true;
+  module.targets.forEach(run);
+  module.sangre.exports = (exports) => {
+    module.space = exports;
+  };
+  module.$run(module.sangre, module.scope);
 }

@@ -5,46 +5,49 @@
 import "./globals.js";
 import { evaluate } from "./answers.js";
 import { describe } from "./errors.js";
-import { evaluateModule } from "./modules.js";
+import { evaluate as evaluateFiles, framesOf } from "./modules.js";
+import { Told } from "./told.js";
 
 const FUNCTIONS = { keep: "filter", transform: "map", reduce: "reduce" };
 const NAMES = { filter: "keep", map: "transform", reduce: "reduce" };
 
 let node; // { name, kind, call }
 
-function load(source, fileName, expected) {
+function load(files, expected) {
+  const [{ name: fileName }] = files;
   try {
-    const exports = evaluateModule(source, fileName);
-    node = choose(exports, fileName, expected);
+    node = choose(evaluateFiles(files), fileName, expected);
     return node.kind;
   } catch (error) {
     // The payload of the interface's `err` is what is thrown.
-    throw describe(error, fileName);
+    throw describe(error, fileName, framesOf);
   }
 }
 
 function choose(exports, fileName, expected) {
   const named = Object.keys(FUNCTIONS).filter((name) => name in exports);
   if (named.length > 1) {
-    throw `${fileName} exports ${named.join(" and ")}: a node is one of them`;
+    throw new Told(`${fileName} exports ${named.join(" and ")}: a node is one of them`);
   }
   let [name] = named;
   const value = name ? exports[name] : exports.default;
   if (!name && typeof value === "function") {
     name = Object.hasOwn(FUNCTIONS, value.name) ? value.name : NAMES[expected];
     if (!name) {
-      throw `${fileName} has only a default export and no query uses it yet: export keep, transform or reduce by name`;
+      throw new Told(`${fileName} has only a default export and no query uses it yet: export keep, transform or reduce by name`);
     }
   }
   if (typeof value !== "function") {
-    throw name
-      ? `${fileName}: the export ${name} is not a function`
-      : `${fileName} exports no node: export function keep(row, args), transform(row, args) or reduce(rows, args)`;
+    throw new Told(
+      name
+        ? `${fileName}: the export ${name} is not a function`
+        : `${fileName} exports no node: export function keep(row, args), transform(row, args) or reduce(rows, args)`,
+    );
   }
   return { name, kind: FUNCTIONS[name], call: value, fileName };
 }
 
 export const script = {
   load,
-  evaluate: (batch) => evaluate(node, batch, (error) => describe(error, node.fileName)),
+  evaluate: (batch) => evaluate(node, batch, (error) => describe(error, node.fileName, framesOf)),
 };

@@ -1,14 +1,21 @@
 // What of JavaScript is a JSON value. `JSON.stringify` turns what is not into null, {} or nothing at all; here it is an
 // error.
 
+import { Told } from "./told.js";
+
 const tag = Object.prototype.toString;
 const { isFinite } = Number;
 const { isArray } = Array;
-const { keys } = Object;
+const { keys, getOwnPropertySymbols } = Object;
 
 const DEPTH = 100;
+/** Characters of a place that are told. */
+const SHOWN = 80;
 const ADVICE = {
   Promise: ": a node cannot be async",
+  Generator: ": write [...generator], or a function without *",
+  AsyncGenerator: ": a node cannot be async",
+  Error: ": throw it, or answer its message",
   Map: ": use Object.fromEntries(map)",
   Set: ": use [...set]",
 };
@@ -17,7 +24,23 @@ const ADVICE = {
 export function check(value, name) {
   const fault = faultOf(value, 0);
   if (fault === undefined) return;
-  throw fault.at === "" ? `${name} answered ${fault.what}` : `${name} answered an object in which ${fault.at} is ${fault.what}`;
+  if (fault.at === "") throw new Told(`${name} answered ${fault.what}`);
+  const at = fault.at.length > SHOWN ? `${fault.at.slice(0, SHOWN)}…` : fault.at;
+  throw new Told(`${name} answered an object in which ${at} is ${fault.what}`);
+}
+
+/** What `value` is, for somebody who expected true or false. */
+export function noun(value) {
+  if (value === undefined) return "undefined: missing return?";
+  return `${named(value)}: it has to be true or false`;
+}
+
+function named(value) {
+  if (value === null) return "null";
+  if (typeof value === "string") return "a text";
+  if (typeof value !== "object") return `a ${typeof value}`;
+  const kind = kindOf(value);
+  return kind === "Object" ? "an object" : withArticle(kind);
 }
 
 /** What is not JSON in `value`, and where; undefined if all is. */
@@ -32,6 +55,8 @@ function faultOf(value, depth) {
       return fault(depth === 0 ? "undefined: missing return?" : "undefined");
     case "object":
       break;
+    case "bigint":
+      return fault("a bigint: JSON has no such value: use Number(x) or String(x)");
     default:
       return fault(`a ${typeof value}: JSON has no such value`);
   }
@@ -45,8 +70,9 @@ function faultOf(value, depth) {
     return undefined;
   }
   if (typeof value.toJSON === "function") return faultOfConverted(value, depth);
-  const kind = tag.call(value);
-  if (kind !== "[object Object]") return special(kind.slice(8, -1));
+  const kind = kindOf(value);
+  if (kind !== "Object") return fault(`${withArticle(kind)}${ADVICE[kind] ?? ": JSON has no such value"}`);
+  if (getOwnPropertySymbols(value).length > 0) return fault("an object with a symbol as key: JSON has no such key");
   for (const name of keys(value)) {
     const inner = faultOf(value[name], depth + 1);
     if (inner !== undefined) return within(`.${name}`, inner);
@@ -62,9 +88,10 @@ function faultOfConverted(value, depth) {
   return faultOf(converted, depth + 1);
 }
 
-function special(kind) {
-  return fault(`${/^[AEIOU]/.test(kind) ? "an" : "a"} ${kind}${ADVICE[kind] ?? ": JSON has no such value"}`);
-}
+/** As the language calls it: Object, Array, Map. */
+const kindOf = (value) => tag.call(value).slice(8, -1);
+
+const withArticle = (kind) => `${/^[AEIO]/.test(kind) ? "an" : "a"} ${kind}`;
 
 function fault(what) {
   return { at: "", what };

@@ -2,6 +2,9 @@
 
 The host refuses clocks and randomness to every guest, but by ending the instance. Here the same is an exception, which has
 a line, harms one row and costs nothing.
+
+A node with `every` has a clock: the host shows the time of the tick. Its randomness begins anew with each row, from the tick and
+the row, so that equal questions have equal answers.
 """
 
 import datetime
@@ -11,13 +14,15 @@ import os
 import random
 import time
 
+from wit_world.imports import clock
+
 _PURE = "a node's answer must depend on its row and args alone"
 _CLOCK = f"{_PURE}; declare every: to read the clock"
 _RANDOMNESS = f"{_PURE}; use random.Random(seed), or declare every: for randomness"
 
 _CLOCKS = """
     time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time process_time_ns thread_time thread_time_ns
-    clock_gettime clock_gettime_ns sleep
+    clock_gettime clock_gettime_ns
 """.split()
 
 # Functions of `time` that read the clock if this argument is missing, by its place.
@@ -25,13 +30,23 @@ _CLOCKS_BY_DEFAULT = {"localtime": 0, "gmtime": 0, "ctime": 0, "asctime": 0, "st
 
 _seeded = False
 _seed = None
+_question = None
+
+
+def _no_tick():
+    return None
+
+
+# While the component is built there is no host that could be asked.
+_tick = _no_tick
 
 
 def enforce():
     """Replaces what reads the clock or randomness. At the end of the build, which itself may need them."""
     for name in _CLOCKS:
         if hasattr(time, name):
-            setattr(time, name, _refused(f"time.{name}()", _CLOCK))
+            setattr(time, name, _with_clock(f"time.{name}()", getattr(time, name)))
+    time.sleep = _refused("time.sleep()", "nodes answer at once")
     for name, place in _CLOCKS_BY_DEFAULT.items():
         setattr(time, name, _refused_without(name, place))
     _enforce_dates()
@@ -40,7 +55,15 @@ def enforce():
 
 def begin():
     """Before a script runs."""
+    global _tick
     random.seed = _seed
+    _tick = clock.now
+
+
+def ask(*question):
+    """A row begins."""
+    global _question
+    _question = question
 
 
 def forget_seed():
@@ -56,12 +79,23 @@ def _refused(what, remedy):
     return refused
 
 
+def _with_clock(what, function):
+    @functools.wraps(function)
+    def wrapped(*args, **named):
+        if _tick() is None:
+            raise RuntimeError(f"{what}: {_CLOCK}")
+        return function(*args, **named)
+
+    return wrapped
+
+
 def _refused_without(name, place):
     function = getattr(time, name)
 
     @functools.wraps(function)
     def wrapped(*args):
-        if len(args) <= place or args[place] is None and name != "strftime":
+        lacks = len(args) <= place or args[place] is None and name != "strftime"
+        if lacks and _tick() is None:
             raise RuntimeError(f"time.{name}() without a time: {_CLOCK}")
         return function(*args)
 
@@ -73,7 +107,9 @@ def _enforce_dates():
     for type, names in ((datetime.datetime, ("now", "utcnow", "today")), (datetime.date, ("today",))):
         (members,) = gc.get_referents(type.__dict__)
         for name in names:
-            members[name] = classmethod(_refused_class_method(name))
+            # `datetime` has some of `date`, which comes after it.
+            method = next(base.__dict__[name] for base in type.__mro__ if name in base.__dict__)
+            members[name] = classmethod(_class_method_with_clock(name, method))
     for clock in (datetime.datetime.now, datetime.datetime.utcnow, datetime.datetime.today, datetime.date.today):
         try:
             clock()
@@ -82,11 +118,21 @@ def _enforce_dates():
         raise AssertionError(f"{clock} still reads the clock")
 
 
-def _refused_class_method(name):
-    def refused(type, *_, **__):
-        raise RuntimeError(f"{type.__name__}.{name}(): {_CLOCK}")
+def _class_method_with_clock(name, method):
+    def wrapped(type, *args, **named):
+        if _tick() is None:
+            raise RuntimeError(f"{type.__name__}.{name}(): {_CLOCK}")
+        return method.__get__(None, type)(*args, **named)
 
-    return refused
+    return wrapped
+
+
+def _seed_of_row(what):
+    """Equal questions in one tick have equal answers."""
+    tick = _tick()
+    if tick is None:
+        raise RuntimeError(f"{what}: {_RANDOMNESS}")
+    return f"{tick} {_question!r}"
 
 
 def _enforce_randomness():
@@ -95,7 +141,7 @@ def _enforce_randomness():
 
     def seed_by_value(self, a=None, version=2):
         if a is None:
-            raise RuntimeError(f"{type(self).__name__} without a seed: {_RANDOMNESS}")
+            a = _seed_of_row(f"{type(self).__name__} without a seed")
         seed(self, a, version)
 
     random.Random.seed = seed_by_value
@@ -107,7 +153,20 @@ def _enforce_randomness():
             setattr(random, name, _seeds(function) if name in ("seed", "setstate") else _needs_seed(function))
     # What componentize-py has put around the interpreter calls `random.seed()` when an instance begins.
     _seed, random.seed = random.seed, lambda: None
-    os.urandom = random._urandom = _refused("os.urandom()", _RANDOMNESS)
+
+
+    def urandom(size):
+        if not _seeded:
+            _begin_randomness("os.urandom()")
+        return shared.randbytes(size)
+
+    os.urandom = random._urandom = urandom
+
+
+def _begin_randomness(what):
+    global _seeded
+    random._inst.seed(_seed_of_row(what))
+    _seeded = True
 
 
 def _seeds(function):
@@ -124,7 +183,7 @@ def _needs_seed(function):
     @functools.wraps(function)
     def wrapped(*args, **named):
         if not _seeded:
-            raise RuntimeError(f"random.{function.__name__}(): {_RANDOMNESS}")
+            _begin_randomness(f"random.{function.__name__}()")
         return function(*args, **named)
 
     return wrapped

@@ -34,8 +34,9 @@ _parse = json.JSONDecoder().decode
 class Script:
     """The exports of the interface `script`."""
 
-    def load(self, source, file_name, expected):
+    def load(self, files, expected):
         global _node
+        source, file_name = files[0].text, files[0].name
         # Integers of any length are exact.
         sys.set_int_max_str_digits(0)
         _limit_calls(_CALLS)
@@ -76,6 +77,7 @@ class _Node:
         for group in read(batch):
             args = _Args(group["args"])
             for row in group["rows"]:
+                purity.ask(row, group["args"])
                 try:
                     texts.append(ask(row, args.copy()))
                 except BaseException as error:

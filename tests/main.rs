@@ -15,6 +15,7 @@ mod in_process;
 mod layering;
 mod limits;
 mod locks;
+mod node_calls;
 mod node_commands;
 mod oracle;
 mod original_defects;

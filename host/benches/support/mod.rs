@@ -1,12 +1,14 @@
 //! What the benchmarks share: a private Postgres with a world in it, the server and the floor as processes, writes on schedule,
-//! clients, statistics, and the report.
+//! clients, nodes in three languages with their host and its floor, statistics, and the report.
 //!
 //! Each benchmark is a program of its own and uses only part of this.
 #![allow(dead_code, unused_imports)]
 
 pub mod clients;
 pub mod floor;
+pub mod guests;
 pub mod process;
+pub mod raw;
 pub mod report;
 pub mod settings;
 pub mod statistics;

@@ -43,10 +43,19 @@ pub fn cpu_time(id: u32) -> Duration {
 
 /// The CPU time that this thread has used.
 pub fn thread_cpu_time() -> Duration {
+    clock(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+/// The CPU time that all threads of this process have used.
+pub fn process_cpu_time() -> Duration {
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+fn clock(id: libc::clockid_t) -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a local that is large enough.
-    let status = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    assert_eq!(status, 0, "every Linux has this clock");
+    let status = unsafe { libc::clock_gettime(id, &mut time) };
+    assert_eq!(status, 0, "every Linux has these clocks");
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 

@@ -32,19 +32,28 @@ pub(crate) enum LoneSurrogates {
 
 /// Reads one value and nothing after it.
 pub(crate) fn read(text: &str, lone: LoneSurrogates) -> Result<Value, ParseJsonError> {
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, lone, shapes: Vec::new() };
+    let mut reader = Reader::new(text, lone, MAX_DEPTH);
     reader.space();
     let value = reader.value(0)?;
-    reader.space();
-    if reader.at < reader.bytes.len() {
-        return reader.fail("more text after the value");
-    }
+    reader.end()?;
     Ok(value)
+}
+
+/// Reads one array, itself the first of at most `levels` levels, and nothing after it: its elements.
+pub(crate) fn read_array(text: &str, levels: usize) -> Result<Vec<Value>, ParseJsonError> {
+    let mut reader = Reader::new(text, LoneSurrogates::Refuse, levels.min(MAX_DEPTH));
+    reader.space();
+    if reader.peek() != Some(b'[') {
+        return reader.fail("expected an array");
+    }
+    let elements = reader.elements(0)?;
+    reader.end()?;
+    Ok(elements)
 }
 
 /// The value of a JSON number's text, if the whole text is one.
 pub(crate) fn read_number(text: &str) -> Option<Value> {
-    let mut reader = Reader { text, bytes: text.as_bytes(), at: 0, lone: LoneSurrogates::Refuse, shapes: Vec::new() };
+    let mut reader = Reader::new(text, LoneSurrogates::Refuse, MAX_DEPTH);
     let value = reader.number().ok()?;
     (reader.at == text.len()).then_some(value)
 }
@@ -54,11 +63,22 @@ struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     lone: LoneSurrogates,
+    /// How many levels there may be.
+    levels: usize,
     /// By depth, the shape of the last object read there.
     shapes: Vec<Option<Arc<Shape>>>,
 }
 
 impl<'a> Reader<'a> {
+    fn new(text: &'a str, lone: LoneSurrogates, levels: usize) -> Self {
+        Reader { text, bytes: text.as_bytes(), at: 0, lone, levels, shapes: Vec::new() }
+    }
+
+    fn end(&mut self) -> Result<(), ParseJsonError> {
+        self.space();
+        if self.at < self.bytes.len() { self.fail("more text after the value") } else { Ok(()) }
+    }
+
     fn fail<T>(&self, problem: &'static str) -> Result<T, ParseJsonError> {
         Err(ParseJsonError { problem, at: self.at })
     }
@@ -81,9 +101,9 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self, depth: usize) -> Result<Value, ParseJsonError> {
         match self.peek() {
-            Some(b'{' | b'[') if depth >= MAX_DEPTH => self.fail("nested too deeply"),
+            Some(b'{' | b'[') if depth >= self.levels => self.fail("nested too deeply"),
             Some(b'{') => self.object(depth),
-            Some(b'[') => self.array(depth),
+            Some(b'[') => Ok(Value::Array(self.elements(depth)?.into())),
             _ => self.scalar(),
         }
     }
@@ -143,19 +163,20 @@ impl<'a> Reader<'a> {
         Ok(small.map_or_else(|| Value::Number(text.into()), Value::Int))
     }
 
-    fn array(&mut self, depth: usize) -> Result<Value, ParseJsonError> {
+    /// The elements of the array that begins here.
+    fn elements(&mut self, depth: usize) -> Result<Vec<Value>, ParseJsonError> {
         self.at += 1;
         let mut elements = Vec::new();
         self.space();
         if self.take(b']') {
-            return Ok(Value::Array(elements.into()));
+            return Ok(elements);
         }
         loop {
             self.space();
             elements.push(self.value(depth + 1)?);
             self.space();
             if self.take(b']') {
-                return Ok(Value::Array(elements.into()));
+                return Ok(elements);
             }
             if !self.take(b',') {
                 return self.fail("expected , or ]");

@@ -201,6 +201,12 @@ impl Value {
         json_read::read(text, json_read::LoneSurrogates::Refuse)
     }
 
+    /// Reads the JSON text of an array: its elements. The array is the first of at most `levels` levels (and of
+    /// [`MAX_DEPTH`](super::MAX_DEPTH)); more are an error.
+    pub fn parse_json_array(text: &str, levels: usize) -> Result<Vec<Value>, ParseJsonError> {
+        json_read::read_array(text, levels)
+    }
+
     /// Appends the value's JSON text, without white space.
     pub fn write_json(&self, out: &mut String) {
         json_write::write(self, out);

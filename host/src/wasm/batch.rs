@@ -14,9 +14,13 @@ use super::error::{Failure, Fault};
 use super::instance::Batch;
 use super::limits::{MAX_DEPTH, Stopwatch};
 use super::program::{NodeKind, Program};
+use crate::data::Value;
 
 /// Rows of one batch at most.
 const MAX_ROWS: usize = 10_000;
+
+/// Bytes of a row, as a first guess.
+const USUAL_ROW: usize = 128;
 
 /// Bytes of a batch that may be worth asking in passing.
 const MOST_IN_PASSING: usize = 64 << 10;
@@ -35,8 +39,8 @@ pub(super) trait Question {
     fn tick(&self) -> u64;
     /// Whether both are known to have equal args without writing them.
     fn has_same_args(&self, other: &Self) -> bool;
-    /// Takes the answer: a JSON text, or why there is none.
-    fn answer(&self, answer: Result<&str, Failure>);
+    /// Takes the answer, or why there is none.
+    fn answer(&self, answer: Result<Value, Failure>);
 }
 
 /// How a node is given numbers.
@@ -100,7 +104,7 @@ impl<Q: Question> Questions<Q> {
 
     /// The batch that begins at `from` and has about `bytes`, and where it ends. At least one row.
     pub fn batch(&self, from: usize, bytes: usize) -> (Range<usize>, String) {
-        let mut text = String::with_capacity(bytes.min(1 << 20) + 256);
+        let mut text = String::with_capacity(bytes.min((self.len() - from) * USUAL_ROW) + 256);
         let end = self.write(from..self.len().min(from + MAX_ROWS), bytes, &mut text);
         (from..end, text)
     }
@@ -171,9 +175,26 @@ impl<Q: Question> Questions<Q> {
 
     /// Gives every question of `range` its answer, or none of them if the answers as a whole are wrong.
     fn take(&self, kind: NodeKind, range: &Range<usize>, answers: &Answers) -> Result<(), Fault> {
-        check_depth(&answers.values)?;
-        let values: Vec<&RawValue> =
-            serde_json::from_str(&answers.values).map_err(|error| Fault::NotJson(error.to_string()))?;
+        // Nearly always they can be read in one go, the array as the first level.
+        match Value::parse_json_array(&answers.values, MAX_DEPTH + 1) {
+            Ok(values) => self.give(kind, range, answers, values.into_iter().map(Ok)),
+            Err(_) => {
+                let texts = split(&answers.values)?;
+                let read = |text: &RawValue| {
+                    Value::parse_json(text.get()).map_err(|error| Failure::lasting(error.to_string()))
+                };
+                self.give(kind, range, answers, texts.into_iter().map(read))
+            }
+        }
+    }
+
+    fn give(
+        &self,
+        kind: NodeKind,
+        range: &Range<usize>,
+        answers: &Answers,
+        values: impl ExactSizeIterator<Item = Result<Value, Failure>>,
+    ) -> Result<(), Fault> {
         if values.len() != range.len() {
             return Err(Fault::Count { answers: values.len(), rows: range.len() });
         }
@@ -185,10 +206,10 @@ impl<Q: Question> Questions<Q> {
             }
             failures.entry(*row).or_insert(message);
         }
-        for (row, (value, (_, question))) in values.iter().zip(&self.order[range.clone()]).enumerate() {
+        for (row, (value, (_, question))) in values.zip(&self.order[range.clone()]).enumerate() {
             let answer = match failures.get(&row) {
                 Some(message) => Err(Failure::lasting(*message)),
-                None => checked(kind, value.get()).map_err(Failure::lasting),
+                None => value.and_then(|value| checked(kind, value).map_err(Failure::lasting)),
             };
             self.questions[*question as usize].answer(answer);
         }
@@ -204,15 +225,22 @@ impl<Q: Question> Questions<Q> {
 }
 
 /// A filter's answer has to be true or false, whatever language it comes from.
-fn checked(kind: NodeKind, text: &str) -> Result<&str, String> {
-    match (kind, text) {
-        (NodeKind::Filter, "true" | "false") | (NodeKind::Map | NodeKind::Reduce, _) => Ok(text),
-        (NodeKind::Filter, "null") => Err("keep answered null: missing return?".into()),
+fn checked(kind: NodeKind, value: Value) -> Result<Value, String> {
+    match (kind, value) {
+        (NodeKind::Map | NodeKind::Reduce, value) | (NodeKind::Filter, value @ Value::Bool(_)) => Ok(value),
+        (NodeKind::Filter, Value::Null) => Err("keep answered null: missing return?".into()),
         (NodeKind::Filter, other) => {
-            let shown = &other[..other.floor_char_boundary(40)];
+            let text = other.to_json();
+            let shown = &text[..text.floor_char_boundary(40)];
             Err(format!("keep answered {shown}: it has to be true or false"))
         }
     }
+}
+
+/// The text of each answer, where something is wrong with one of them, or with all.
+fn split(text: &str) -> Result<Vec<&RawValue>, Fault> {
+    check_depth(text)?;
+    serde_json::from_str(text).map_err(|error| Fault::NotJson(error.to_string()))
 }
 
 /// Finds nesting that a recursive reader might not stand, before one reads it.
@@ -256,7 +284,7 @@ mod tests {
         fn has_same_args(&self, other: &Self) -> bool {
             std::ptr::eq(self.0, other.0)
         }
-        fn answer(&self, _: Result<&str, Failure>) {}
+        fn answer(&self, _: Result<Value, Failure>) {}
     }
 
     #[test]
@@ -287,9 +315,46 @@ mod tests {
 
     #[test]
     fn a_filter_says_true_or_false() {
-        assert_eq!(checked(NodeKind::Filter, "true"), Ok("true"));
-        assert!(checked(NodeKind::Filter, "null").is_err_and(|message| message.contains("missing return")));
-        assert!(checked(NodeKind::Filter, "1").is_err());
-        assert_eq!(checked(NodeKind::Map, "null"), Ok("null"));
+        assert_eq!(checked(NodeKind::Filter, true.into()), Ok(true.into()));
+        assert!(checked(NodeKind::Filter, Value::Null).is_err_and(|message| message.contains("missing return")));
+        assert!(checked(NodeKind::Filter, 1.into()).is_err_and(|message| message.contains("answered 1:")));
+        assert_eq!(checked(NodeKind::Map, Value::Null), Ok(Value::Null));
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_the_error_of_its_row_alone() {
+        #[derive(Default)]
+        struct Kept(std::cell::RefCell<Option<Result<Value, Failure>>>);
+        impl Question for Kept {
+            fn write_args(&self, _: &mut String) {}
+            fn write_input(&self, _: &mut String) {}
+            fn tick(&self) -> u64 {
+                0
+            }
+            fn has_same_args(&self, _: &Self) -> bool {
+                true
+            }
+            fn answer(&self, answer: Result<Value, Failure>) {
+                self.0.replace(Some(answer));
+            }
+        }
+        let take = |values: &str| {
+            let questions = Questions::new(vec![Kept::default(), Kept::default()]);
+            let answers = Answers { values: values.into(), failures: vec![(1, "so it says".into())] };
+            let taken = questions.take(NodeKind::Map, &(0..2), &answers);
+            let kept: Vec<_> = questions.questions.into_iter().map(|kept| kept.0.into_inner()).collect();
+            (taken, kept)
+        };
+        let (taken, kept) = take("[7,null]");
+        assert_eq!((taken, &kept[0]), (Ok(()), &Some(Ok(7.into()))));
+        assert!(matches!(&kept[1], Some(Err(failure)) if failure.message == "so it says"), "{kept:?}");
+        // Half a pair is JSON to some, and no text.
+        let (taken, kept) = take(r#"["\ud800",8]"#);
+        assert_eq!(taken, Ok(()));
+        assert!(matches!(&kept[0], Some(Err(failure)) if failure.message.contains("not valid JSON")), "{kept:?}");
+        for wrong in ["[1]", "[1,2,3]", "{}", "[1,2] 3", "", &format!("[1,{}2{}]", "[".repeat(101), "]".repeat(101))] {
+            let (taken, kept) = take(wrong);
+            assert!(taken.is_err() && kept == [None, None], "{wrong}: {taken:?} {kept:?}");
+        }
     }
 }

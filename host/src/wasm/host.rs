@@ -294,9 +294,7 @@ impl Question for Arc<GuestCall> {
         self.args.is_written_alike(&other.args)
     }
 
-    fn answer(&self, answer: Result<&str, Failure>) {
-        let answer =
-            answer.and_then(|text| Value::parse_json(text).map_err(|error| Failure::lasting(error.to_string())));
+    fn answer(&self, answer: Result<Value, Failure>) {
         self.resolve(answer.map_err(|Failure { message, passing }| Arc::new(GuestError { message, passing })));
     }
 }

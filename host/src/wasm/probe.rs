@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use super::batch::{Numbers, Question, Questions};
 use super::error::{Failure, NodeError};
 use super::program::Program;
+use crate::data::Value;
 use crate::dataflow::guest::GuestCall;
 
 /// How many rows are remembered of a node.
@@ -79,7 +80,7 @@ impl Question for Arc<Trial> {
         self.call.has_same_args(&other.call)
     }
 
-    fn answer(&self, answer: Result<&str, Failure>) {
+    fn answer(&self, answer: Result<Value, Failure>) {
         if let Err(failure) = answer {
             let _ = self.failure.set(failure);
         }

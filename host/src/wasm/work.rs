@@ -1,5 +1,6 @@
 //! The threads that run guests, and whose turn it is.
 //!
+//! They give way to the threads that serve clients: a node that computes all the time has a third of the share of one of those.
 //! Each node has its own queue and the queues take turns batch by batch, so a node with much to do delays the others by
 //! one batch at most. No node may hold all threads, so one that runs into its deadline all the time leaves the others one.
 
@@ -14,6 +15,11 @@ use tokio::sync::oneshot;
 use super::batch::{Question, Questions};
 use super::error::{Failure, NodeError};
 use super::program::Program;
+
+/// How much nicer the threads are than the server, in the kernel's levels. Much more, and on a machine that is busy with
+/// other things a node could do nothing at all.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 5;
 
 /// Everything that was asked of one program at once.
 pub(super) struct Job<Q> {
@@ -157,6 +163,7 @@ impl<Q> Drop for Workers<Q> {
 }
 
 fn work<Q: Question>(shared: &Shared<Q>) {
+    give_way();
     let mut queues = shared.queues.lock().unwrap_or_else(PoisonError::into_inner);
     while !queues.stopped {
         let Some((node, job)) = queues.next() else {
@@ -168,6 +175,14 @@ fn work<Q: Question>(shared: &Shared<Q>) {
         queues = shared.queues.lock().unwrap_or_else(PoisonError::into_inner);
         queues.nodes[node].running -= 1;
         shared.wake.notify_one();
+    }
+}
+
+/// Lowers the priority of this thread. Only Linux has one for each thread; elsewhere it would be that of the whole process.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!("nodes run at the priority of all other threads: {error}");
     }
 }
 
@@ -188,5 +203,22 @@ impl<Q: Question> Queues<Q> {
             }
         }
         None
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_threads_for_nodes_give_way() {
+        let niceness = || rustix::process::getpriority_process(None).expect("known of the calling thread");
+        let before = niceness();
+        let nicer = std::thread::spawn(move || {
+            give_way();
+            niceness()
+        });
+        assert_eq!(nicer.join().expect("ends"), (before + NICENESS).min(19));
+        assert_eq!(niceness(), before);
     }
 }

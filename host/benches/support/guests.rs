@@ -55,8 +55,8 @@ impl Guest {
         let stop = Stop::default();
         Ok(match self {
             Guest::Rust => build::rust(&nodes().join("place"), &stop)?,
-            Guest::JavaScript => runtime::ensure(Language::JavaScript, &cache, &stop)?,
-            Guest::Python => runtime::ensure(Language::Python, &cache, &stop)?,
+            Guest::JavaScript => runtime::ensure(Language::JavaScript, &cache, &stop)?.runtime,
+            Guest::Python => runtime::ensure(Language::Python, &cache, &stop)?.runtime,
         })
     }
 

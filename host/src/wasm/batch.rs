@@ -322,8 +322,8 @@ mod tests {
         #[derive(Default)]
         struct Kept(std::cell::RefCell<Option<Result<Value, Failure>>>);
         impl Question for Kept {
-            fn write_args(&self, _: &mut String) {}
-            fn write_input(&self, _: &mut String) {}
+            fn write_args(&self, _: Numbers, _: &mut String) {}
+            fn write_input(&self, _: Numbers, _: &mut String) {}
             fn tick(&self) -> u64 {
                 0
             }
@@ -335,7 +335,7 @@ mod tests {
             }
         }
         let take = |values: &str| {
-            let questions = Questions::new(vec![Kept::default(), Kept::default()]);
+            let questions = Questions::new(vec![Kept::default(), Kept::default()], Numbers::default());
             let answers = Answers { values: values.into(), failures: vec![(1, "so it says".into())] };
             let taken = questions.take(NodeKind::Map, &(0..2), &answers);
             let kept: Vec<_> = questions.questions.into_iter().map(|kept| kept.0.into_inner()).collect();

@@ -22,7 +22,7 @@ async fn a_row_in_a_thousand_documents_is_evaluated_once() -> Result<()> {
     std::fs::write(&script, source)?;
     let places = json!({
         "route": "/from/{n}",
-        "params": { "n": "int4" },
+        "params": { "n": { "type": "int4" } },
         "from": "places",
         "where": { "id": { "lte": "$n" } },
         "steps": [{ "map": { "node": "shout", "into": "shout", "input": ["name"] } }],

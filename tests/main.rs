@@ -10,6 +10,7 @@ mod declared_types;
 mod demo;
 mod embedding;
 mod histories;
+mod hostile_nodes;
 mod in_process;
 mod layering;
 mod limits;

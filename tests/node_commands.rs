@@ -204,7 +204,7 @@ async fn a_package_is_bundled_and_errors_have_their_own_places() -> Result<()> {
     let said = folder.node("test score.wasm --rows rows.json").await?;
     assert!(!said.good, "two rows fail");
     assert_eq!(said.out, "\"<a>\"\nnull\nnull\n");
-    assert!(said.err.contains("row 1: lib/check.ts:2: RangeError: two\n"), "{}", said.err);
+    assert!(said.err.contains("row 1: lib/check.ts:2: RangeError: two, called at score.ts:9\n"), "{}", said.err);
     assert!(said.err.contains("row 2: node_modules/pad/pad.js:2: TypeError: "), "{}", said.err);
     assert!(said.err.contains("map 3 rows, 2 errors\n"), "{}", said.err);
 

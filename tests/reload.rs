@@ -266,7 +266,9 @@ async fn a_reload_that_is_asked_for_answers_with_its_outcome() -> Result<()> {
     fs::write(scripted.file(), "export function transform(place) { throw new Error('no'); }")?;
     reload("score").await?;
     scripted.server.get("/places").await?;
-    scripted.node_until(|node| node["state"] == "failing").await?;
+    let back = scripted.node_until(|node| node["state"] == "outdated").await?;
+    assert_eq!(back["version"], node["version"], "the one before is asked again");
+    assert!(back["error"].to_string().contains("failed on 3 of 3 rows at once, last: score.js:1: Error: no"), "{back}");
     Ok(())
 }
 
@@ -332,6 +334,30 @@ async fn a_document_that_lacks_what_a_node_failed_on_says_so() -> Result<()> {
                 state(client, wanted).await.with_context(|| on_error)?;
             }
         }
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_all_rows_are_evaluated_anew_and_clients_are_sent_what_changed() -> Result<()> {
+    let source = "export const transform = (place) => place.rating > 3 ? Date.now() : 0;";
+    let scripted = Scripted::with(source, json!({ "every": "200ms" }), json!({})).await?;
+    let mut client = Client::web_socket(&scripted.server.address, "/places").await?;
+    let mut held = Document::default();
+    held.apply(&client.patch().await?)?;
+    let times = |value: &Value| -> Vec<i64> {
+        let places = value.as_array().into_iter().flatten();
+        let mut times: Vec<i64> = places.filter_map(|place| place["score"].as_i64()).filter(|time| *time > 0).collect();
+        times.dedup();
+        times
+    };
+    let mut before = 0;
+    for _ in 0..4 {
+        let now = times(&held.value);
+        assert_eq!(now.len(), 1, "one time for all rows of a tick: {}", held.value);
+        assert!(now[0] >= before + 200 || before == 0, "{now:?} after {before}");
+        before = now[0];
+        held.apply(&client.patch().await?)?;
     }
     Ok(())
 }

@@ -62,6 +62,8 @@ struct Failures {
     /// How many of them the log has not told yet, since when it last told any.
     untold: u64,
     told: Option<Instant>,
+    /// Why the last one did.
+    last: String,
 }
 
 /// Batches that may be worth answering in passing, at once.
@@ -231,8 +233,10 @@ impl Nodes {
                 node.version = Some(before);
                 node.conduct = Conduct::begin(false);
                 change(&mut |info| {
-                    let error = info.error.take().unwrap_or_default();
-                    let reason = format!("version {} is not used, for it {error}", info.version);
+                    let Outcome { failed, answered, .. } = outcome;
+                    let (version, last) = (&info.version, &node.failures.last);
+                    let reason =
+                        format!("version {version} failed on {failed} of {answered} rows at once, last: {last}");
                     tracing::warn!("node {}: {reason}; the version before stays", info.name);
                     (info.state, info.error) = (NodeState::Outdated, Some(reason));
                     info.version = format!("{:016x}", before.0);
@@ -253,10 +257,16 @@ impl Nodes {
     fn note_failures(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) {
         for call in calls {
             let Some(Err(error)) = call.answer() else { continue };
-            let index = call.node.0 as usize;
-            let failures = &mut self.nodes[index].failures;
+            let failures = &mut self.nodes[call.node.0 as usize].failures;
             failures.rows += 1;
             failures.untold += 1;
+            failures.last = error.message.clone();
+        }
+        for call in calls.iter().rev() {
+            let Some(Err(error)) = call.answer() else { continue };
+            let index = call.node.0 as usize;
+            let rests = self.nodes[index].conduct.rests();
+            let failures = &mut self.nodes[index].failures;
             if failures.told.is_some_and(|told| told.elapsed() < TELL) {
                 continue;
             }
@@ -273,7 +283,9 @@ impl Nodes {
                     call.version.0,
                     failures.untold,
                 );
-                info.state = NodeState::Failing;
+                if !rests {
+                    info.state = NodeState::Failing;
+                }
                 info.error = Some(format!("failed on {} rows so far, last: {error}", failures.rows));
             });
             failures.untold = 0;

@@ -200,6 +200,10 @@ impl<Q: Question> Questions<Q> {
         }
         let mut failures: HashMap<usize, &str> = HashMap::new();
         for (row, message) in &answers.failures {
+            if *row >= range.len() {
+                // Whichever it meant, its answer is not to be believed.
+                return Err(Fault::NoSuchRow { row: *row, rows: range.len() });
+            }
             failures.entry(*row).or_insert(message);
         }
         for (row, (value, (_, question))) in values.zip(&self.order[range.clone()]).enumerate() {

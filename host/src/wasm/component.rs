@@ -1,5 +1,7 @@
 //! From the bytes of a file to something that can be started: is it a component, what does it export, does it fit.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -65,11 +67,22 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Arc<[u8]>, NodeError> {
         std::io::ErrorKind::NotFound => NodeError::Missing(path.to_owned()),
         _ => NodeError::Read { path: path.to_owned(), source },
     };
-    let size = std::fs::metadata(path).map_err(failed)?.len();
+    let meta = std::fs::metadata(path).map_err(failed)?;
+    if !meta.is_file() {
+        // A pipe would be waited for, and a device may have no end.
+        return Err(failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    if meta.len() > limit {
+        return Err(NodeError::TooLarge { path: path.to_owned(), size: meta.len(), limit });
+    }
+    // It may grow meanwhile.
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes)).map_err(failed)?;
+    let size = bytes.len() as u64;
     if size > limit {
         return Err(NodeError::TooLarge { path: path.to_owned(), size, limit });
     }
-    Ok(std::fs::read(path).map_err(failed)?.into())
+    Ok(bytes.into())
 }
 
 /// Tells a component from a core module and from anything else, for a message better than the parser's.

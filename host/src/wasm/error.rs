@@ -66,6 +66,8 @@ pub(super) enum Fault {
     Impatience,
     #[error("used more than its {limit_mib} MiB of memory")]
     Memory { limit_mib: usize },
+    #[error("used a table of more than {limit} entries")]
+    Table { limit: usize },
     #[error("recursion too deep: the call stack is used up")]
     Stack,
     /// A panic's or exception's own message, or what the guest wrote to stderr before it trapped.
@@ -84,6 +86,8 @@ pub(super) enum Fault {
     TooDeep { limit: usize },
     #[error("answered {answers} values for {rows} rows")]
     Count { answers: usize, rows: usize },
+    #[error("says that row {row} failed, of a batch of {rows} rows (counted from 0)")]
+    NoSuchRow { row: usize, rows: usize },
     #[error("a new instance could not be made: {0}")]
     Start(String),
 }
@@ -99,19 +103,32 @@ pub(super) struct Failure {
 impl Failure {
     /// The row's own fault.
     pub fn lasting(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), passing: false }
+        Failure { message: shortened(message.into()), passing: false }
     }
 
     /// Somebody else's.
     pub fn passing(message: impl Into<String>) -> Self {
-        Failure { message: message.into(), passing: true }
+        Failure { message: shortened(message.into()), passing: true }
     }
+}
+
+/// Bytes of a message. A row keeps its own for as long as somebody shows the row.
+const MESSAGE: usize = 4096;
+
+/// What a guest or its file made of a message, cut where no person would read on.
+pub(super) fn shortened(mut message: String) -> String {
+    if message.len() > MESSAGE {
+        message.truncate(message.floor_char_boundary(MESSAGE));
+        message.push('…');
+        message.shrink_to_fit();
+    }
+    message
 }
 
 impl From<&Fault> for Failure {
     fn from(fault: &Fault) -> Self {
         // The deadline is one of the clock on the wall, and a busy machine is no fault of the row.
         let passing = matches!(fault, Fault::Deadline { .. } | Fault::Impatience | Fault::Start(_));
-        Failure { message: fault.to_string(), passing }
+        Failure { message: shortened(fault.to_string()), passing }
     }
 }

@@ -198,8 +198,11 @@ impl NodeHost {
             return false;
         }
         let Some((index, program)) = self.program(node, version) else { return false };
-        self.shared.recent[index].note(calls);
-        Questions::new(calls.to_vec(), program.numbers()).ask_in_passing(&program)
+        let answered = Questions::new(calls.to_vec(), program.numbers()).ask_in_passing(&program);
+        if answered {
+            self.shared.recent[index].note(calls);
+        }
+        answered
     }
 
     /// The program that answers as `version` of `node`, for a trial.

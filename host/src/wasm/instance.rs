@@ -15,7 +15,7 @@ use super::bindings::{Answers, Script, SourceFile, Unit};
 use super::component::{Code, Export};
 use super::engine::Engine;
 use super::error::{Fault, NodeError};
-use super::limits::{Limits, MemoryLimit, Stopwatch};
+use super::limits::{Limits, MAX_HANDLES, MemoryLimit, Stopwatch};
 use super::log::{Level, NodeLog};
 use super::program::NodeKind;
 use super::wasi::{Refused, Wasi};
@@ -102,6 +102,7 @@ impl Guest {
         let mut store = Store::new(code.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.output + HOSTCALL_BYTES);
+        store.set_max_component_handles(MAX_HANDLES);
         store.epoch_deadline_callback(|store| {
             let state = store.data();
             Ok(match state.stopwatch.left(state.patience.unwrap_or(state.deadline)) {

@@ -15,7 +15,7 @@ use super::batch::Numbers;
 use super::bindings::SourceFile;
 use super::component::{Code, read};
 use super::engine::Engine;
-use super::error::NodeError;
+use super::error::{NodeError, shortened};
 use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
 use super::limits::Limits;
 use super::log::NodeLog;
@@ -149,7 +149,7 @@ impl Keeper {
                 NodeEvent::Loaded { node, version, kind }
             }
             Err(error) => {
-                let reason = with_causes(&error);
+                let reason = shortened(with_causes(&error));
                 tracing::debug!(node = name, "not loaded: {reason}");
                 NodeEvent::Failed { node, reason }
             }

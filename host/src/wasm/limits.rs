@@ -29,12 +29,12 @@ pub(super) struct MemoryLimit {
     limit: usize,
     used: usize,
     /// A guest that asked for more than it may have usually traps soon after; then this is the reason.
-    refused: bool,
+    refused: Option<Fault>,
 }
 
 impl MemoryLimit {
     pub fn new(limit: usize) -> Self {
-        MemoryLimit { limit, used: 0, refused: false }
+        MemoryLimit { limit, used: 0, refused: None }
     }
 
     /// Bytes of linear memory at present.
@@ -44,7 +44,7 @@ impl MemoryLimit {
 
     /// The fault to report if the guest was refused memory since this was last asked.
     pub fn take_refusal(&mut self) -> Option<Fault> {
-        std::mem::take(&mut self.refused).then_some(Fault::Memory { limit_mib: self.limit >> 20 })
+        self.refused.take()
     }
 }
 
@@ -55,18 +55,26 @@ impl ResourceLimiter for MemoryLimit {
         if allowed {
             self.used = used;
         } else {
-            self.refused = true;
+            self.refused = Some(Fault::Memory { limit_mib: self.limit >> 20 });
         }
         Ok(allowed)
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
+        let allowed = desired <= MAX_TABLE_ELEMENTS;
+        if !allowed {
+            self.refused = Some(Fault::Table { limit: MAX_TABLE_ELEMENTS });
+        }
+        Ok(allowed)
     }
 }
 
 /// Of one table; a script runtime has a few thousand.
 pub(super) const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// Handles (streams, resources of a guest's own) that one instance may hold. They are the host's memory, which no limit of linear
+/// memory reaches.
+pub(super) const MAX_HANDLES: usize = 10_000;
 
 /// Measures one batch.
 #[derive(Clone, Copy, Debug)]

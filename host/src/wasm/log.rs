@@ -43,10 +43,20 @@ impl NodeLog {
 
     /// Writes `text`, a line of the log for each of its lines.
     pub fn write(&self, level: Level, text: &str) {
-        for line in text.lines() {
+        let mut lines = text.lines();
+        // What cannot be written is counted without being looked at: a text may have millions of lines.
+        for line in lines.by_ref().take(LINES as usize) {
             if self.admit() {
                 self.line(level, cut(line));
             }
+        }
+        self.leave_out(lines.count());
+    }
+
+    fn leave_out(&self, lines: usize) {
+        if lines > 0 {
+            let mut budget = self.0.budget.lock().unwrap_or_else(PoisonError::into_inner);
+            budget.dropped = budget.dropped.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
         }
     }
 
@@ -73,7 +83,7 @@ impl NodeLog {
             budget.written += 1;
             true
         } else {
-            budget.dropped += 1;
+            budget.dropped = budget.dropped.saturating_add(1);
             false
         }
     }
@@ -82,4 +92,17 @@ impl NodeLog {
 /// The beginning of `line`, at most [`LINE_LENGTH`] bytes.
 fn cut(line: &str) -> &str {
     &line[..line.floor_char_boundary(LINE_LENGTH)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_counted_and_not_written() {
+        let log = NodeLog::new("noisy".into());
+        log.write(Level::Info, &"x\n".repeat(1_000_000));
+        let budget = log.0.budget.lock().expect("nobody panicked");
+        assert_eq!((budget.written, budget.dropped), (LINES, 1_000_000 - LINES));
+    }
 }

@@ -194,7 +194,10 @@ impl Program {
 /// A new guest, with its source loaded.
 fn started(parts: &Parts) -> Result<(Guest, NodeKind), NodeError> {
     let start = Guest::start(&parts.code, parts.limits, parts.log.clone());
-    let mut guest = start.map_err(|fault| NodeError::Start(fault.to_string()))?;
+    let mut guest = start.map_err(|fault| match fault {
+        Fault::Start(reason) => NodeError::Start(reason),
+        fault => NodeError::Start(fault.to_string()),
+    })?;
     match (&parts.source, parts.code.export) {
         (None, Export::Node(kind)) => Ok((guest, kind)),
         (Some(source), Export::Script) => {

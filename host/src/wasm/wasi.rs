@@ -19,6 +19,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::instance::GuestState;
+use super::limits::MAX_HANDLES;
 
 /// What a guest tried that no node may do. Travels through the engine as the cause of a trap.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -56,7 +57,9 @@ impl Wasi {
         let (stdout, stderr) = (Captured::default(), Captured::default());
         let mut builder = WasiCtxBuilder::new();
         builder.stdout(stdout.clone()).stderr(stderr.clone()).insecure_random_seed(0).allow_tcp(false).allow_udp(false);
-        Wasi { ctx: builder.build(), table: ResourceTable::new(), stdout, stderr }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        Wasi { ctx: builder.build(), table, stdout, stderr }
     }
 
     /// What was written to stdout since this was last asked.

@@ -1,5 +1,6 @@
 //! `sangre:node@0.1`, as `wit/0.1.0` has it.
 
+use wasmtime::component::types::{ComponentItem, Record, Type};
 use wasmtime::component::{Component, ComponentExportIndex, ComponentType, Instance, Lift, Linker, Lower, TypedFunc};
 use wasmtime::{Store, StoreContextMut};
 
@@ -91,6 +92,12 @@ impl Exports {
             let lacks = || NodeError::Imports(format!("{} has no function {name}", declared.interface));
             component.get_export_index(Some(&interface), name).ok_or_else(lacks)
         };
+        if let Export::Node(kind) = declared.export
+            && !is_evaluation(component, &declared.interface, kind.function())
+        {
+            let (interface, function) = (&declared.interface, kind.function());
+            return Err(NodeError::Imports(format!("{interface}: {function} is not func(batch: string) -> answers")));
+        }
         match declared.export {
             Export::Node(NodeKind::Filter) => Ok(Exports { evaluate: function("keep")?, load: None }),
             Export::Node(NodeKind::Map) => Ok(Exports { evaluate: function("transform")?, load: None }),
@@ -138,6 +145,31 @@ impl Exports {
         let failures = answers.failures.into_iter().map(|failure| (failure.row as usize, failure.message));
         Ok(Answers { values: answers.values, failures: failures.collect() })
     }
+}
+
+/// Whether the function has the type that the interface gives it; true if there is no such function, which is said otherwise.
+fn is_evaluation(component: &Component, interface: &str, function: &str) -> bool {
+    let (ty, engine) = (component.component_type(), component.engine());
+    let Some(ComponentItem::ComponentInstance(exports)) = ty.get_export(engine, interface).map(|export| export.ty)
+    else {
+        return true;
+    };
+    match exports.get_export(engine, function).map(|export| export.ty) {
+        Some(ComponentItem::ComponentFunc(func)) => {
+            let params: Vec<Type> = func.params().map(|(_, ty)| ty).collect();
+            let results: Vec<Type> = func.results().collect();
+            matches!((&*params, &*results), ([Type::String], [Type::Record(answers)]) if is_answers(answers))
+        }
+        _ => true,
+    }
+}
+
+fn is_answers(record: &Record) -> bool {
+    let fields: Vec<_> = record.fields().map(|field| (field.name, field.ty)).collect();
+    let [("values", Type::String), ("failures", Type::List(failures))] = &*fields else { return false };
+    let Type::Record(failure) = failures.ty() else { return false };
+    let fields: Vec<_> = failure.fields().map(|field| (field.name, field.ty)).collect();
+    matches!(&*fields, [("row", Type::U32), ("message", Type::String)])
 }
 
 pub(super) fn link(linker: &mut Linker<GuestState>) -> wasmtime::Result<()> {

@@ -64,6 +64,8 @@ async fn what_goes_wrong_in_rust_is_said_in_its_own_words() {
             _ => panic!("{row}: {answer:?}"),
         }
     }
+    let flood = bench.ask(version, "{}", &["\"flood\""]).await;
+    assert_eq!(flood, [Err("took longer than its deadline of 100 ms".into())]);
 }
 
 #[tokio::test]

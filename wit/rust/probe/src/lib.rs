@@ -25,6 +25,9 @@ fn probe(row: String, _args: Args) -> Result<Value, String> {
         }
         "map" => return Ok(HashMap::from([(1, 2)]).len().into()),
         "print" => println!("a line of the probe"),
+        "flood" => loop {
+            println!("a line of many");
+        },
         "exit" => std::process::exit(3),
         "allocate" => drop(std::hint::black_box(vec![1_u8; 1 << 30])),
         _ => {}

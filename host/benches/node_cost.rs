@@ -13,7 +13,7 @@ use sangre::wasm::HostSettings;
 use serde::Deserialize;
 use support::guests::{Guest, Running, batch, check};
 use support::process::process_cpu_time;
-use support::raw::{Code, Instance};
+use support::raw::{self, Code, Instance};
 use support::report::{Report, say};
 use support::settings::{blocks, setting};
 use support::statistics::{Sample, median};
@@ -85,7 +85,9 @@ impl Pair {
         let folder = tempfile::tempdir()?;
         let cache = folder.path().join("cache");
         std::fs::create_dir_all(cache.join("runtimes"))?;
-        std::fs::copy(component, cache.join("runtimes").join(component.file_name().context("a file")?))?;
+        for file in guest.reader()?.iter().map(|reader| &**reader).chain([component]) {
+            std::fs::copy(file, cache.join("runtimes").join(file.file_name().context("a file")?))?;
+        }
         let settings = HostSettings { cache, ..HostSettings::default() };
         let source = guest.source()?;
         let mut took = [0.0; 2];
@@ -104,7 +106,9 @@ impl Pair {
         report.note(&format!("{name}_cached_ms"), cached);
         let script = guest.script().map(|path| {
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok::<_, std::io::Error>((std::fs::read_to_string(&path)?, file))
+            let text = std::fs::read_to_string(&path)?;
+            let ready = guest.reader()?.map(|reader| raw::read(&std::fs::read(reader)?, &file, &text)).transpose()?;
+            Ok::<_, anyhow::Error>((ready.unwrap_or(text), file))
         });
         let running = Running::start(settings, source).await?;
         let (code, stoppable) = (Code::compile(&bytes, false)?, Code::compile(&bytes, true)?);

@@ -51,13 +51,24 @@ impl Guest {
 
     /// The component that does the work, built if it is not there: of a script, its runtime.
     pub fn component(self) -> Result<PathBuf> {
-        let cache = HostSettings::default().cache;
-        let stop = Stop::default();
-        Ok(match self {
-            Guest::Rust => build::rust(&nodes().join("place"), &stop)?,
-            Guest::JavaScript => runtime::ensure(Language::JavaScript, &cache, &stop)?.runtime,
-            Guest::Python => runtime::ensure(Language::Python, &cache, &stop)?.runtime,
-        })
+        match self.made()? {
+            Some(made) => Ok(made.runtime),
+            None => Ok(build::rust(&nodes().join("place"), &Stop::default())?),
+        }
+    }
+
+    /// What makes a script of this language ready for its runtime, if it has to be.
+    pub fn reader(self) -> Result<Option<PathBuf>> {
+        Ok(self.made()?.and_then(|made| made.reader))
+    }
+
+    fn made(self) -> Result<Option<runtime::Made>> {
+        let language = match self {
+            Guest::Rust => return Ok(None),
+            Guest::JavaScript => Language::JavaScript,
+            Guest::Python => Language::Python,
+        };
+        Ok(Some(runtime::ensure(language, &HostSettings::default().cache, &Stop::default())?))
     }
 
     /// Where a host finds the node.

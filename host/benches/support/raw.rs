@@ -16,6 +16,9 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 const INTERFACES: [(&str, &str); 2] =
     [("sangre:node/map-rows@0.1.0", "transform"), ("sangre:node/script@0.1.0", "evaluate")];
 
+/// What the interface of readers is called.
+const READER: &str = "sangre:node/script-reader@0.1.0";
+
 #[derive(ComponentType, Lift, Lower, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
@@ -26,6 +29,13 @@ enum Kind {
     Map,
     #[component(name = "reduce")]
     Reduce,
+}
+
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct File<'a> {
+    name: &'a str,
+    text: &'a str,
 }
 
 #[derive(ComponentType, Lift)]
@@ -41,6 +51,24 @@ struct Failure {
 struct Answers {
     values: String,
     failures: Vec<Failure>,
+}
+
+/// A file that another imports; scripts here are one file each.
+#[derive(ComponentType, Lift)]
+#[component(record)]
+#[allow(dead_code, reason = "read from the guest, and not used")]
+struct Imported {
+    from: String,
+    line: u32,
+    candidates: Vec<String>,
+}
+
+#[derive(ComponentType, Lift)]
+#[component(record)]
+struct Unit {
+    text: String,
+    #[allow(dead_code, reason = "scripts here are one file each")]
+    imports: Vec<Imported>,
 }
 
 struct State {
@@ -67,6 +95,38 @@ pub struct Instance {
     evaluate: TypedFunc<(Arc<str>,), (Answers,)>,
 }
 
+/// The text that a language's reader, a component, makes of a script before a runtime is given it.
+pub fn read(reader: &[u8], name: &str, text: &str) -> Result<String> {
+    read_by(reader, name, text).map_err(|error| anyhow!("{error:#}"))?.map_err(anyhow::Error::msg)
+}
+
+fn read_by(reader: &[u8], name: &str, text: &str) -> wasmtime::Result<Result<String, String>> {
+    let engine = Engine::default();
+    let component = Component::new(&engine, reader)?;
+    let mut linker = Linker::new(&engine);
+    link_host(&mut linker)?;
+    let mut store = new_store(&engine);
+    let instance = linker.instantiate(&mut store, &component)?;
+    let interface = component.get_export_index(None, READER);
+    let function = component.get_export_index(interface.as_ref(), "read");
+    let function = function.ok_or_else(|| wasmtime::format_err!("not a reader of scripts"))?;
+    let read: TypedFunc<(File<'_>,), (Result<Unit, String>,)> = instance.get_typed_func(&mut store, function)?;
+    Ok(read.call(&mut store, (File { name, text },))?.0.map(|unit| unit.text))
+}
+
+fn new_store(engine: &Engine) -> Store<State> {
+    let state = State { wasi: WasiCtxBuilder::new().build(), table: ResourceTable::new() };
+    Store::new(engine, state)
+}
+
+fn link_host(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_sync(linker)?;
+    // What is said is for the node's author; nothing here says anything.
+    let mut log = linker.instance("sangre:node/log@0.1.0")?;
+    log.func_new("write", |_, _, _, _| Ok(()))?;
+    log.func_new("fail", |_, _, _, _| Ok(()))
+}
+
 impl Code {
     /// `stoppable`: with the checks that a deadline takes, though without one. Nothing else differs.
     pub fn compile(bytes: &[u8], stoppable: bool) -> Result<Code> {
@@ -88,10 +148,7 @@ impl Code {
     fn link(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Code> {
         let component = Component::new(engine, bytes)?;
         let mut linker = Linker::new(engine);
-        wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
-        let mut log = linker.instance("sangre:node/log@0.1.0")?;
-        log.func_new("write", |_, _, _, _| Ok(()))?;
-        log.func_new("fail", |_, _, _, _| Ok(()))?;
+        link_host(&mut linker)?;
         let found = INTERFACES.iter().find_map(|(interface, evaluate)| {
             let (_, index) = component.get_export(None, interface)?;
             let function = |name: &str| component.get_export_index(Some(&index), name);
@@ -107,15 +164,14 @@ impl Code {
     }
 
     fn instance(&self, script: Option<(&str, &str)>) -> wasmtime::Result<Option<Instance>> {
-        let state = State { wasi: WasiCtxBuilder::new().build(), table: ResourceTable::new() };
-        let mut store = Store::new(self.pre.engine(), state);
+        let mut store = new_store(self.pre.engine());
         // Never: nobody counts epochs here.
         store.set_epoch_deadline(1);
         let instance = self.pre.instantiate(&mut store)?;
-        if let (Some(load), Some((source, name))) = (&self.load, script) {
-            type Params<'a> = (&'a str, &'a str, Option<Kind>);
+        if let (Some(load), Some((text, name))) = (&self.load, script) {
+            type Params<'a> = (Vec<File<'a>>, Option<Kind>);
             let load: TypedFunc<Params<'_>, (Result<Kind, String>,)> = instance.get_typed_func(&mut store, load)?;
-            if load.call(&mut store, (source, name, Some(Kind::Map)))?.0.is_err() {
+            if load.call(&mut store, (vec![File { name, text }], Some(Kind::Map)))?.0.is_err() {
                 return Ok(None);
             }
         }

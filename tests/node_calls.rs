@@ -1,7 +1,7 @@
 //! How often a node is asked: the node itself says so, in the server's log.
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::client::Client;
 use crate::support::document::Document;

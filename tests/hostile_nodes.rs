@@ -278,7 +278,7 @@ async fn a_version_that_fails_at_once_is_rolled_back() -> Result<()> {
     let node = stage.state("score", "outdated").await?;
     assert_eq!(node["version"], before["version"]);
     let error = node["error"].as_str().unwrap_or_default();
-    assert!(error.contains("is not used, for it failed on 80 rows") && error.contains("score.js:1"), "{node}");
+    assert!(error.contains("failed on 80 of 123 rows at once") && error.contains("score.js:1"), "{node}");
     stage.run("update places set rating = 9 where id = 10").await?;
     let message = held.client.patch().await?;
     held.document.apply(&message)?;

@@ -106,8 +106,8 @@ impl Engine {
     }
 }
 
-/// Gives memory that is free back to the system: a compiler takes much, on threads that have ended by now.
-fn give_back() {
+/// Gives memory that is free back to the system: to be called after something that takes much and is done seldom.
+pub(super) fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     // SAFETY: takes the allocator's own locks, and touches only what is free.
     unsafe {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::batch::Numbers;
 use super::bindings::SourceFile;
 use super::component::{Code, read};
-use super::engine::Engine;
+use super::engine::{Engine, give_back};
 use super::error::{NodeError, shortened};
 use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
 use super::limits::Limits;
@@ -108,6 +108,7 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Runs until nobody can tell of changes any more.
     pub fn run(mut self) {
+        let mut first = true;
         loop {
             // Read before the look: who asks from here on is told by the next one.
             let look = self.shared.looks[self.index].load(Ordering::Relaxed);
@@ -120,6 +121,10 @@ impl Keeper {
                 if self.shared.events.blocking_send(event).is_err() {
                     return;
                 }
+            }
+            // A start reads and compiles most. After an edit somebody waits for the memory's locks.
+            if std::mem::take(&mut first) {
+                give_back();
             }
             if self.changed.recv().is_err() || self.shared.stopped.load(Ordering::Relaxed) {
                 return;

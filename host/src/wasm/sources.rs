@@ -15,7 +15,7 @@ use super::error::NodeError;
 use super::instance::Guest;
 use super::limits::Limits;
 use super::log::NodeLog;
-use super::runtime::Runtime;
+use super::runtime::{Reader, Runtime};
 use super::watch::Watch;
 
 /// What a reader may take for one file.
@@ -47,7 +47,9 @@ pub(super) struct Sources {
 /// One look, under way.
 struct Look<'a> {
     sources: &'a Sources,
-    reader: Option<&'a Code>,
+    reader: Option<&'a Reader>,
+    /// Once something is to be read.
+    code: Option<Arc<Code>>,
     log: &'a NodeLog,
     limit: u64,
     size: u64,
@@ -67,10 +69,11 @@ impl Sources {
     /// large, cannot be read.
     pub fn look(&mut self, runtime: &Runtime, limit: u64, log: &NodeLog) -> Result<Found, NodeError> {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(runtime.reader.as_ref().map_or(&[], |reader| reader.hash.as_bytes().as_slice()));
+        hasher.update(runtime.reader.as_ref().map_or(&[], |reader| reader.version()));
         let mut look = Look {
             sources: self,
             reader: runtime.reader.as_deref(),
+            code: None,
             log,
             limit,
             size: 0,
@@ -157,7 +160,13 @@ impl Look<'_> {
         let Some(reader) = self.reader else { return Ok(Unit { text: file.text, imports: Vec::new() }) };
         let unit = match self.sources.known.get(&hash) {
             Some(unit) => unit.clone(),
-            None => said(reader, &file, self.log)?,
+            None => {
+                let code = match &self.code {
+                    Some(code) => code,
+                    None => self.code.insert(reader.load()?),
+                };
+                said(code, &file, self.log)?
+            }
         };
         self.known.insert(hash, unit.clone());
         unit.map_err(NodeError::Script)
@@ -169,8 +178,8 @@ fn missing(importer: &str, import: &Imported, path: PathBuf) -> NodeError {
 }
 
 /// What the reader, started anew, says to `file`.
-fn said(reader: &Code, file: &SourceFile, log: &NodeLog) -> Result<Result<Unit, String>, NodeError> {
-    let started = Guest::start(&Arc::new(reader.clone()), READER, log.clone());
+fn said(reader: &Arc<Code>, file: &SourceFile, log: &NodeLog) -> Result<Result<Unit, String>, NodeError> {
+    let started = Guest::start(reader, READER, log.clone());
     let mut guest = started.map_err(|fault| NodeError::Start(fault.to_string()))?;
     match guest.read(file) {
         Ok(unit) => Ok(Ok(unit)),

@@ -38,7 +38,14 @@ pub struct Made {
 pub(super) struct Runtime {
     pub code: Arc<Code>,
     /// `None`: a script is one file, and is run as it is.
-    pub reader: Option<Arc<Code>>,
+    pub reader: Option<Arc<Reader>>,
+}
+
+/// The component that reads a language's scripts. It is there while it reads: that is seldom, and its code takes as much memory as
+/// a runtime's.
+pub(super) struct Reader {
+    path: PathBuf,
+    engine: Engine,
 }
 
 /// How a runtime is made.
@@ -171,7 +178,19 @@ impl Runtimes {
         let made = ensure(language, cache, stop)?;
         // However large: the limit on components is one on what users bring.
         let load = |path: &Path| Ok::<_, NodeError>(Arc::new(Code::load(engine, &read(path, u64::MAX)?)?));
-        let reader = made.reader.as_deref().map(load).transpose()?;
+        let reader = made.reader.map(|path| Arc::new(Reader { path, engine: engine.clone() }));
         Ok(loaded.insert(Runtime { code: load(&made.runtime)?, reader }).clone())
+    }
+}
+
+impl Reader {
+    /// Its code.
+    pub fn load(&self) -> Result<Arc<Code>, NodeError> {
+        Ok(Arc::new(Code::load(&self.engine, &read(&self.path, u64::MAX)?)?))
+    }
+
+    /// Tells it from a reader of other sources.
+    pub fn version(&self) -> &[u8] {
+        self.path.file_name().map_or(&[], |name| name.as_encoded_bytes())
     }
 }

@@ -75,6 +75,7 @@ struct Unsupported {
 pub fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     process::log_to_stderr();
+    process::share_free_memory();
     process::allow_many_files();
     match run(command) {
         Ok(code) => code,

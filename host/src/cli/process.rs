@@ -40,6 +40,18 @@ pub fn shutdown_signal() -> CancellationToken {
     shutdown
 }
 
+/// Lets threads share what they free. By itself glibc divides memory into up to eight arenas for each core, and what is free in one
+/// is of no use to another: threads that load nodes now and then would keep what they took. To be called before there is a
+/// second thread.
+pub fn share_free_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // SAFETY: sets a number in the allocator; no other thread uses it yet.
+        unsafe { libc::mallopt(libc::M_ARENA_MAX, i32::try_from(cores).unwrap_or(i32::MAX)) };
+    }
+}
+
 /// Raises the bound on open files as far as this process may: each client is one, and many systems start with 1,024.
 pub fn allow_many_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

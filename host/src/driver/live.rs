@@ -19,7 +19,7 @@ use crate::query::Routes;
 use crate::source::History;
 
 /// Bytes that past states of all documents take. Beyond, each history gives half of what it has.
-const MOST_BYTES: usize = 4 << 20;
+const MOST_BYTES: usize = 3 << 20;
 
 /// How long a state is kept once there is a newer one, in seconds: for clients that come back after a while.
 const MOST_SECONDS: u64 = 300;

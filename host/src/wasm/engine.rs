@@ -134,7 +134,7 @@ fn pooled(instances: u32, memory: usize) -> Config {
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .table_elements(MAX_TABLE_ELEMENTS)
         .total_stacks(instances)
-        .linear_memory_keep_resident(1 << 20)
+        .linear_memory_keep_resident(512 << 10)
         .table_keep_resident(64 << 10);
     let mut config = settings();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

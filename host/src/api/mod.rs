@@ -6,7 +6,7 @@ mod builder;
 mod changes;
 mod document;
 mod error;
-mod recipe;
+pub(crate) mod recipe;
 mod request;
 mod running;
 mod watch;

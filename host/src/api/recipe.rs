@@ -68,7 +68,8 @@ pub(super) fn server_settings(settings: &Settings) -> ServerSettings {
     }
 }
 
-pub(super) fn engine_options(settings: &Settings, strict: bool) -> driver::Options {
+/// The nodes of a configuration, in its order.
+pub(crate) fn node_options(settings: &Settings) -> Vec<NodeOptions> {
     let nodes = settings.nodes.iter().map(|node| NodeOptions {
         name: node.name.text.as_str().into(),
         source: match &node.source {
@@ -81,16 +82,25 @@ pub(super) fn engine_options(settings: &Settings, strict: bool) -> driver::Optio
         on_error: node.on_error,
         every: node.every_ms.map(Duration::from_millis),
     });
+    nodes.collect()
+}
+
+/// What all nodes of a configuration have in common.
+pub(crate) fn host_settings(settings: &Settings) -> HostSettings {
+    HostSettings {
+        component_bytes: settings.limits.component_bytes as u64,
+        output_bytes: settings.limits.output_bytes,
+        ..HostSettings::default()
+    }
+}
+
+pub(super) fn engine_options(settings: &Settings, strict: bool) -> driver::Options {
     driver::Options {
         source: source_config(settings),
         queries: settings.queries.clone(),
         tables: settings.tables.clone(),
-        nodes: nodes.collect(),
-        host: HostSettings {
-            component_bytes: settings.limits.component_bytes as u64,
-            output_bytes: settings.limits.output_bytes,
-            ..HostSettings::default()
-        },
+        nodes: node_options(settings),
+        host: host_settings(settings),
         depth: settings.limits.depth,
         list_elements: settings.limits.list_elements,
         document_bytes: settings.limits.document_bytes,
@@ -100,7 +110,8 @@ pub(super) fn engine_options(settings: &Settings, strict: bool) -> driver::Optio
     }
 }
 
-fn source_config(settings: &Settings) -> SourceConfig {
+/// How the database of a configuration is asked.
+pub(crate) fn source_config(settings: &Settings) -> SourceConfig {
     let database = &settings.database;
     SourceConfig {
         replication_url: Some(database.replication_url.clone()),

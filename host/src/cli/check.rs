@@ -7,18 +7,17 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::config::{Database, NodeSource, Settings};
+use crate::api::recipe::{host_settings, node_options, source_config};
+use crate::config::Settings;
 use crate::dataflow::plan::{NodeId, Plan};
-use crate::driver::kind_of;
 use crate::query::tree::{Kind, Tree};
 use crate::query::{Compiled, Origin, ResolvedParam, Warning, compile, replica_identities};
 use crate::source::{PostgresSource, SourceConfig};
-use crate::wasm::{self, HostSettings, NodeEvent, NodeHost, NodeSpec};
+use crate::wasm::{NodeEvent, NodeHost};
 
 /// How long all nodes together may take to load: the first script builds its runtime.
 const LOADING: Duration = Duration::from_secs(120);
@@ -80,7 +79,7 @@ pub async fn run(config: &Path, sql: bool) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::FAILURE);
         }
     };
-    let source = source_config(&settings.database);
+    let source = source_config(&settings);
     let catalogue = PostgresSource::check(&source).await.context("cannot check against the database")?;
     let compiled = compile(&settings.definitions(), &catalogue);
     let mut report = Report::new(&settings, &compiled);
@@ -99,16 +98,6 @@ pub async fn run(config: &Path, sql: bool) -> anyhow::Result<ExitCode> {
     }
     writeln!(std::io::stderr(), "{}", report.summary(&settings))?;
     Ok(if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// How the database of a configuration is asked.
-pub(super) fn source_config(database: &Database) -> SourceConfig {
-    SourceConfig {
-        replication_url: Some(database.replication_url.clone()),
-        publication: database.publication.clone(),
-        connections: database.connections,
-        ..SourceConfig::new(&database.url)
-    }
 }
 
 /// What the database's owner must run, as a script.
@@ -134,35 +123,13 @@ async fn check_texts(settings: &Settings, source: &SourceConfig, compiled: &Comp
 
 /// Loads every node once; what keeps one from running, a line each.
 async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<String>> {
-    let specs: Vec<NodeSpec> = settings
-        .nodes
-        .iter()
-        .zip(0..)
-        .map(|(node, index)| NodeSpec {
-            id: NodeId(index),
-            name: node.name.as_str().into(),
-            source: match &node.source {
-                NodeSource::Script(path) => wasm::NodeSource::Script(path.clone()),
-                NodeSource::Component(path) => wasm::NodeSource::Component(path.clone()),
-            },
-            kind: kind_of(plan, NodeId(index)),
-            deadline: Duration::from_millis(node.deadline_ms),
-            memory: usize::try_from(node.memory_bytes).unwrap_or(usize::MAX),
-            numbers: wasm::Numbers::new(node.numbers_as_strings),
-            has_clock: node.every_ms.is_some(),
-            usage: Arc::default(),
-        })
-        .collect();
+    let nodes = node_options(settings);
+    let specs: Vec<_> = nodes.iter().zip(0..).map(|(node, index)| node.spec(NodeId(index), plan)).collect();
     if specs.is_empty() {
         return Ok(Vec::new());
     }
-    let host = HostSettings {
-        component_bytes: settings.limits.component_bytes as u64,
-        output_bytes: settings.limits.output_bytes,
-        ..HostSettings::default()
-    };
     let mut told: Vec<Option<Option<String>>> = vec![None; specs.len()];
-    let (_host, mut events) = NodeHost::start(host, specs)?;
+    let (_host, mut events) = NodeHost::start(host_settings(settings), specs)?;
     let all = async {
         while told.iter().any(Option::is_none) {
             let Some(event) = events.recv().await else { break };

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::check::source_config;
+use crate::api::recipe::source_config;
 use crate::config::Settings;
 use crate::query::typescript::declarations;
 use crate::source::PostgresSource;
@@ -17,7 +17,7 @@ use crate::source::PostgresSource;
 /// Prints the types of the configuration at `config`; fails if any query has none.
 pub async fn run(config: &Path) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(config)?;
-    let catalogue = PostgresSource::check(&source_config(&settings.database)).await;
+    let catalogue = PostgresSource::check(&source_config(&settings)).await;
     let catalogue = catalogue.context("cannot resolve the queries against the database")?;
     let declared = declarations(&settings.definitions(), &catalogue);
     let head =

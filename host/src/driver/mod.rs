@@ -34,7 +34,6 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use nodes::kind_of;
 pub use open::Handle;
 
 use crate::dataflow::plan::OnError;

@@ -89,6 +89,23 @@ impl Node {
     }
 }
 
+impl NodeOptions {
+    /// This node as the host knows it, in queries with this plan.
+    pub(crate) fn spec(&self, id: NodeId, plan: &Plan) -> NodeSpec {
+        NodeSpec {
+            id,
+            name: self.name.clone(),
+            source: self.source.clone(),
+            kind: kind_of(plan, id),
+            deadline: self.deadline,
+            memory: self.memory,
+            numbers: self.numbers,
+            has_clock: self.every.is_some(),
+            usage: Arc::default(),
+        }
+    }
+}
+
 impl Nodes {
     pub(super) fn start(
         settings: HostSettings,
@@ -96,17 +113,11 @@ impl Nodes {
         plan: &Plan,
         tally: &Tally,
     ) -> Result<Self, NodeError> {
-        let specs = nodes.iter().enumerate().map(|(index, node)| NodeSpec {
-            id: NodeId(index as u32),
-            name: node.name.clone(),
-            source: node.source.clone(),
-            kind: kind_of(plan, NodeId(index as u32)),
-            deadline: node.deadline,
-            memory: node.memory,
-            numbers: node.numbers,
-            has_clock: node.every.is_some(),
-            usage: tally.nodes[index].usage.clone(),
-        });
+        let spec = |(node, index): (&NodeOptions, u32)| NodeSpec {
+            usage: tally.nodes[index as usize].usage.clone(),
+            ..node.spec(NodeId(index), plan)
+        };
+        let specs = nodes.iter().zip(0..).map(spec);
         let state = nodes.iter().map(|node| Node { every: node.every, ..Node::default() }).collect();
         let (host, events) = match nodes.is_empty() {
             true => (None, None),
@@ -381,7 +392,7 @@ fn kind_name(kind: NodeKind) -> &'static str {
 }
 
 /// What queries use a node as.
-pub(crate) fn kind_of(plan: &Plan, node: NodeId) -> Option<NodeKind> {
+fn kind_of(plan: &Plan, node: NodeId) -> Option<NodeKind> {
     let is = |call: &NodeCall| call.node == node;
     let steps = plan.elements.iter().flat_map(|element| &element.steps).find_map(|step| match step {
         Step::Filter(call) if is(call) => Some(NodeKind::Filter),

@@ -20,15 +20,7 @@ async fn a_map_answers_any_json() {
 
 #[tokio::test]
 async fn rows_are_answered_in_order_with_their_own_args() {
-    let mut bench = Bench::script("export const transform = (row, args) => row + (args.by ?? 0);");
-    let version = bench.loaded().await;
-    let calls: Vec<_> = (0..3_000)
-        .map(|index| call(version, &format!(r#"{{"by":{}}}"#, index % 3 * 10_000), &index.to_string()))
-        .collect();
-    bench.host.evaluate(NODE, version, calls.clone()).await;
-    for (index, call) in calls.iter().enumerate() {
-        assert_eq!(answer_of(call), Ok((index + index % 3 * 10_000).to_string()));
-    }
+    adds_in_order(Bench::script("export const transform = (row, args) => row + (args.by ?? 0);")).await;
 }
 
 #[tokio::test]

@@ -107,6 +107,18 @@ fn call(version: NodeVersion, args: &str, row: &str) -> Arc<GuestCall> {
     Arc::new(GuestCall::new(NODE, version, 0, parse(args), parse(row)))
 }
 
+/// The node adds the argument `by`, if there is one, to its row.
+async fn adds_in_order(mut bench: Bench) {
+    let version = bench.loaded().await;
+    let calls: Vec<_> = (0..3_000)
+        .map(|index| call(version, &format!(r#"{{"by":{}}}"#, index % 3 * 10_000), &index.to_string()))
+        .collect();
+    bench.host.evaluate(NODE, version, calls.clone()).await;
+    for (index, call) in calls.iter().enumerate() {
+        assert_eq!(answer_of(call), Ok((index + index % 3 * 10_000).to_string()));
+    }
+}
+
 fn answer_of(call: &GuestCall) -> Result<String, String> {
     match call.answer().expect("every call is answered") {
         Ok(value) => Ok(value.to_json()),

@@ -2,7 +2,8 @@
 
 mod support;
 
-use std::time::SystemTime;
+use std::hint::black_box;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use sangre::demo::Nodes;
@@ -31,6 +32,9 @@ async fn run() -> Result<()> {
     let (clients, rate) = (settings::clients(), settings::rate());
     say(format_args!("{clients} clients, {rate} writes/s, six documents each"));
 
+    let off = span_that_is_off();
+    say(format_args!("  a span that is off: {off:.2} ns"));
+    report.note("span_off_ns", off);
     let (untraced, ..) = load(&postgres, &nodes, "untraced", None).await?;
     say(format_args!("  without spans: p50 {:.3} ms, p99 {:.3} ms", untraced.p50_ms(), untraced.p99_ms()));
     let (whole, writes, log) = load(&postgres, &nodes, "traced", Some(LOG)).await?;
@@ -50,6 +54,20 @@ async fn run() -> Result<()> {
     report.note("untraced_p50_us", untraced.p50_ms() * 1e3);
     report.end();
     Ok(())
+}
+
+/// Nanoseconds of a span that nobody listens to, with the usual log on.
+fn span_that_is_off() -> f64 {
+    const SPANS: u32 = 10_000_000;
+    let usual = tracing_subscriber::fmt().with_env_filter("warn,sangre=info").finish();
+    tracing::subscriber::with_default(usual, || {
+        let begin = Instant::now();
+        for number in 0..SPANS {
+            let _span = tracing::trace_span!(target: "sangre::stages", "off", number).entered();
+            black_box(number);
+        }
+        begin.elapsed().as_secs_f64() * 1e9 / f64::from(SPANS)
+    })
 }
 
 /// The load against a server with this log: latencies, the writes, and what the server logged.
@@ -76,7 +94,7 @@ async fn load(
 
 /// When writes were to be sent, by the clock of the day, in microseconds since midnight UTC.
 fn scheduled(writes: &[Write]) -> Vec<f64> {
-    let (now, clock) = (std::time::Instant::now(), SystemTime::now());
+    let (now, clock) = (Instant::now(), SystemTime::now());
     let since = |write: &Write| clock.checked_sub(now - write.scheduled)?.duration_since(SystemTime::UNIX_EPOCH).ok();
     let day = |write: &Write| since(write).map_or(0.0, |since| since.as_secs_f64() * 1e6) % trace::DAY_US;
     writes.iter().map(day).collect()

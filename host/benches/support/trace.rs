@@ -50,6 +50,8 @@ pub fn stages(log: &str, scheduled: &[f64]) -> Result<Vec<Stage>> {
     let mut by_lsn: HashMap<&str, usize> = HashMap::new();
     let (mut steps, mut answers, mut wakes) = (Vec::new(), Vec::new(), Vec::new());
     let (mut diffs, mut encodes, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
+    // Of this commit so far: spans within a span close before it.
+    let (mut passing, mut in_passing) = (0.0, Vec::new());
     // Emissions whose step has not closed yet.
     let mut emitting: Vec<usize> = Vec::new();
     for line in log.lines().filter_map(read) {
@@ -65,12 +67,14 @@ pub fn stages(log: &str, scheduled: &[f64]) -> Result<Vec<Stage>> {
             ("step", Some(index)) => {
                 (commits[index].step_began, commits[index].step_ended) = (began, line.at);
                 steps.push(line.busy);
+                in_passing.push(std::mem::take(&mut passing));
                 emitting.clear();
             }
             ("emitted", Some(index)) => {
                 commits[index].emitted.get_or_insert(line.at);
                 emitting.push(index);
             }
+            ("nodes", _) => passing += line.busy,
             ("answers", _) if !commits.is_empty() => {
                 answers.push(line.busy);
                 for index in emitting.drain(..) {
@@ -95,13 +99,14 @@ pub fn stages(log: &str, scheduled: &[f64]) -> Result<Vec<Stage>> {
         stage("update", "UPDATE sent to commit (Postgres)", sample(of_postgres.collect())),
         stage("wal", "commit to its message at the stream", each(&|commit| Some(commit.received - commit.committed))),
         stage("event", "message to event at the writer", each(&|commit| Some(commit.step_began - commit.received))),
-        stage("step", "step of the commit", sample(steps)),
+        stage("step", "step of the commit, in all", sample(steps)),
+        stage("passing", "  of it, nodes asked in passing", sample(in_passing)),
         stage(
             "node",
-            "node: to the answers at the writer",
+            "nodes on their threads, to their answers",
             each(&|commit| Some(commit.answers_began? - commit.step_ended)),
         ),
-        stage("answers", "step of the answers", sample(answers)),
+        stage("answers", "  step of the answers, within it or later", sample(answers)),
         stage("wake", "emission to the session that sends it", sample(wakes)),
         stage("diff", "diff (from the memo, if shared)", sample(diffs)),
         stage("encode", "encode", sample(encodes)),
@@ -121,7 +126,8 @@ fn read(line: &str) -> Option<Line<'_>> {
         // The innermost span is the one that closes.
         let span = head.trim_end().trim_end_matches(':').rsplit(' ').next()?;
         let span = span.rsplit_once("}:").map_or(span, |(_, inner)| inner);
-        let (name, fields) = span.split_once('{').unwrap_or((span, ""));
+        // Of spans without fields one within the other, too.
+        let (name, fields) = span.split_once('{').unwrap_or((span.rsplit(':').next()?, ""));
         let (busy, idle) = (duration(field(times, "time.busy=")?)?, duration(field(times, "time.idle=")?)?);
         return Some(Line { at, name, fields: fields.trim_end_matches('}'), busy, idle });
     }

@@ -313,7 +313,8 @@ impl Writer {
             let delay = if effects.again { AGAIN } else { Duration::ZERO };
             self.upqueries.spawn(ask(self.source.clone(), upquery, delay));
         }
-        let (answered, asked) = self.nodes.evaluate(effects.calls, !self.hurried);
+        let (answered, asked) = tracing::trace_span!(target: "sangre::stages", "nodes")
+            .in_scope(|| self.nodes.evaluate(effects.calls, !self.hurried));
         for batch in asked {
             self.guests.spawn(batch);
         }

@@ -95,7 +95,7 @@ impl Running {
     pub async fn start(settings: HostSettings, source: NodeSource) -> Result<Running> {
         let mut spec = NodeSpec::new(NODE, "place", source);
         // On a machine that does other things too, a batch may not be the victim of its deadline.
-        spec.deadline = Duration::from_secs(2);
+        spec.limits.deadline = Duration::from_secs(2);
         let (host, mut events) = NodeHost::start(settings, vec![spec])?;
         let version = loaded(&mut events).await?;
         Ok(Running { host, version, events })

@@ -25,11 +25,8 @@ mod place;
 /// Rows of a large batch.
 const MANY: usize = 1_000;
 
-/// Calls after which the host replaces an instance.
-const WORN: usize = 1_000;
-
 /// New instances that are measured.
-const INSTANCES: usize = 21;
+const INSTANCES: usize = 201;
 
 /// Large batches of a block.
 fn batches() -> usize {
@@ -241,20 +238,18 @@ impl Pair {
         Ok((took.len() >= singles() / 2).then(|| microseconds(took)))
     }
 
-    /// New instances, their source loaded. One answers a number of calls before the next takes its place; to make some, that many are asked.
+    /// New instances, their source loaded, one for each call.
     async fn instances(&self, report: &mut Report) -> Result<()> {
         let name = self.guest.name();
         let row = batch(1, 1);
+        let running = Running::start_with(HostSettings::default(), self.guest.source()?, 1).await?;
         let (mut new, mut floor, mut first) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..INSTANCES {
-            let before = self.running.usage.now();
-            for number in 0..WORN {
-                self.running.ask(&self.running.calls(number as i64, 1)?).await;
-            }
-            let after = self.running.usage.now();
-            let started = after.instances - before.instances;
-            ensure!(started > 0, "{WORN} calls did not wear an instance out");
-            new.push((after.starting - before.starting).as_secs_f64() * 1e6 / started as f64);
+        for number in 0..INSTANCES {
+            let before = running.usage.now();
+            running.ask(&running.calls(number as i64, 1)?).await;
+            let after = running.usage.now();
+            ensure!(after.instances == before.instances + 1, "not a new instance");
+            new.push(after.starting - before.starting);
             let begin = Instant::now();
             let mut instance = self.floor()?;
             floor.push(begin.elapsed());
@@ -262,7 +257,7 @@ impl Pair {
             black_box(instance.ask(&row)?);
             first.push(begin.elapsed());
         }
-        let (new, floor, first) = (median(new), microseconds(floor), microseconds(first));
+        let (new, floor, first) = (microseconds(new), microseconds(floor), microseconds(first));
         say(format_args!("  a new instance of the floor: {floor:.1} us, and {first:.0} us for its first answer"));
         report.note(&format!("{name}_instance_floor_us"), floor);
         report.note(&format!("{name}_first_answer_floor_us"), first);

@@ -9,7 +9,7 @@ use sangre::data::Value;
 use sangre::dataflow::guest::{GuestCall, NodeVersion};
 use sangre::dataflow::plan::NodeId;
 use sangre::wasm::runtime::{self, Language};
-use sangre::wasm::{HostSettings, NodeEvent, NodeHost, NodeSource, NodeSpec, Stop, Usage, build};
+use sangre::wasm::{HostSettings, Limits, NodeEvent, NodeHost, NodeSource, NodeSpec, Stop, Usage, build};
 use tokio::sync::mpsc;
 
 use super::report::{Report, say};
@@ -113,9 +113,15 @@ pub struct Running {
 
 impl Running {
     pub async fn start(settings: HostSettings, source: NodeSource) -> Result<Running> {
+        Running::start_with(settings, source, Limits::DEFAULT.calls).await
+    }
+
+    /// One whose instances answer this many calls.
+    pub async fn start_with(settings: HostSettings, source: NodeSource, calls: u32) -> Result<Running> {
         let mut spec = NodeSpec::new(NODE, "place", source);
         // On a machine that does other things too, a batch may not be the victim of its deadline.
-        spec.deadline = Duration::from_secs(2);
+        spec.limits.deadline = Duration::from_secs(2);
+        spec.limits.calls = calls;
         let usage = spec.usage.clone();
         let (host, mut events) = NodeHost::start(settings, vec![spec])?;
         let version = loaded(&mut events).await?;

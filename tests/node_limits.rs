@@ -33,6 +33,9 @@ impl Stage {
 
 const GOOD: &str = "export function transform(place) { return [[place.rating * 10]]; }";
 
+/// Says a hundred lines of each row.
+const NOISY: &str = "export function transform() { console.log('said so\\n'.repeat(100)); return 1; }";
+
 #[tokio::test]
 async fn check_prints_every_node_with_its_limits() -> Result<()> {
     let mut stage = Stage::new(GOOD, json!({ "calls": 7 })).await?;
@@ -96,8 +99,8 @@ async fn what_cannot_be_kept_is_refused() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_of_the_file_are_in_force() -> Result<()> {
-    let scores = async |limits: Value| -> Result<(Vec<Value>, String)> {
-        let stage = Stage::new(GOOD, limits).await?;
+    let scores = async |source: &str, limits: Value| -> Result<(Vec<Value>, String)> {
+        let stage = Stage::new(source, limits).await?;
         let server = Server::start(&stage.settings).await?;
         server.nodes_loaded().await?;
         let places = server.get("/places").await?.json()?;
@@ -107,10 +110,13 @@ async fn limits_of_the_file_are_in_force() -> Result<()> {
         server.stop().await?;
         Ok((scores, log))
     };
-    let (scored, log) = scores(json!({ "calls": 1, "depth": 2, "growth": "1B" })).await?;
+    let (scored, log) = scores(GOOD, json!({ "calls": 1, "depth": 2, "growth": "1B" })).await?;
     assert!(scored.len() == 3 && scored.iter().all(|right| *right == json!(true)), "{scored:?}\n{log}");
-    let (scored, log) = scores(json!({ "depth": 1 })).await?;
+    let (scored, log) = scores(GOOD, json!({ "depth": 1 })).await?;
     assert!(scored.is_empty(), "an answer that is too deep leaves its element out: {scored:?}");
     assert!(log.contains("answered JSON nested deeper than 1 levels"), "{log}");
+    let (scored, log) = scores(NOISY, json!({ "log_lines": 2 })).await?;
+    let said = log.matches("said so").count();
+    assert!(scored.len() == 3 && (2..=6).contains(&said), "two at once, and there are three rows: {log}");
     Ok(())
 }

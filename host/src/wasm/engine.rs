@@ -169,3 +169,13 @@ fn tick(engine: &wasmtime::Engine) -> Result<(), NodeError> {
     let named = std::thread::Builder::new().name("node-ticker".into());
     named.spawn(run).map(drop).map_err(|error| NodeError::Engine(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_memory_an_instance_may_have_fits_the_pool() {
+        assert!(wasmtime::Engine::new(&pooled(16, 4 << 30)).is_ok());
+    }
+}

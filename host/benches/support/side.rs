@@ -53,9 +53,14 @@ impl Side {
         Ok(Side { server, rows: places.len(), clients, url, places, next: 1 })
     }
 
-    /// The 99th percentile of a block of writes at the client of the query without the node, in milliseconds.
+    /// The 99th percentile of a block of writes at the client of the query without the node, in milliseconds, after a rest.
     pub async fn p99_ms(&mut self) -> Result<f64> {
         self.rest().await?;
+        self.p99_at_once_ms().await
+    }
+
+    /// The same without a rest.
+    pub async fn p99_at_once_ms(&mut self) -> Result<f64> {
         self.write(block()).await
     }
 

@@ -76,3 +76,18 @@ impl GuestCall {
         let _ = self.answer.set(answer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_withheld_is_seen_when_it_is_released() {
+        let call = GuestCall::new(NodeId(0), NodeVersion(1), 0, Value::Null, Value::Null);
+        call.withhold();
+        call.resolve(Ok(Value::Int(5)));
+        assert_eq!((call.answer(), call.outcome()), (None, Some(&Ok(Value::Int(5)))));
+        call.release();
+        assert_eq!(call.answer(), Some(&Ok(Value::Int(5))));
+    }
+}

@@ -189,8 +189,10 @@ impl Nodes {
     pub(super) fn take(&mut self, event: NodeEvent, shared: &Shared) -> Option<Change> {
         if let NodeEvent::Looked { node, look } = event {
             for (_, _, reply) in self.waiting.extract_if(.., |(of, asked, _)| *of == node && *asked <= look) {
+                let at = node.0 as usize;
+                let usage = shared.tally.nodes[at].usage();
                 // Whoever asked may have gone.
-                let _ = reply.send(shared.nodes.borrow()[node.0 as usize].clone());
+                let _ = reply.send(NodeInfo { usage, ..shared.nodes.borrow()[at].clone() });
             }
             return None;
         }

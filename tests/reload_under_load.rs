@@ -203,13 +203,13 @@ async fn no_state_mixes_versions_and_nothing_is_lost() -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with a version that nobody is to see.
-const BROKEN: [&str; 3] = [
+/// What a version does that nobody is to see; `None`: it cannot be read.
+const BROKEN: [Option<&str>; 3] = [
     // Refused when it is tried on recent rows, or rolled back if these are gone already.
-    "throw new Error('no');",
+    Some("throw new Error('no');"),
     // Most rows, but not those that were asked last: these are written to.
-    "if (!row.hot) throw new Error('no');",
-    "return",
+    Some("if (!row.hot) throw new Error('no');"),
+    None,
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,11 +221,16 @@ async fn a_broken_version_is_never_seen() -> Result<()> {
     let writers = Writers::start(&stage, Rows::Hot, seed).await?;
     let start = Instant::now();
     let (mut seen, mut rolled_back) = (0, 0);
-    while seen < LEAST || start.elapsed() < budget() {
+    // Whether a version is refused or taken and rolled back depends on which rows were asked last.
+    while seen < LEAST || rolled_back == 0 || start.elapsed() < budget() {
+        ensure!(
+            start.elapsed() < budget() + PATIENCE,
+            "SANGRE_SEED={seed}: after {seen}, {rolled_back} were rolled back"
+        );
         stage.pace.tick().await;
-        let bad = if seen < BROKEN.len() { BROKEN[seen] } else { dice.pick(&BROKEN) };
+        let bad = if seen < BROKEN.len() { BROKEN[seen] } else { *dice.pick(&BROKEN) };
         // A letter that no client knows.
-        let bad = if bad == "return" { "export const transform = ;".into() } else { source('X', bad) };
+        let bad = bad.map_or("export const transform = ;".into(), |body| source('X', body));
         stage.write(&format!("{bad} // {seen}"))?;
         let reason = stage.refused().await.with_context(|| format!("SANGRE_SEED={seed}: {bad}"))?;
         rolled_back += usize::from(reason.contains("rows at once"));
@@ -242,6 +247,6 @@ async fn a_broken_version_is_never_seen() -> Result<()> {
          revisions; {:.1} s in all",
         begin.elapsed().as_secs_f64()
     );
-    assert!(commits > 0 && fewest >= LEAST && rolled_back > 0);
+    assert!(commits > 0 && fewest >= LEAST);
     Ok(())
 }

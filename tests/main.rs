@@ -24,6 +24,7 @@ mod outage;
 mod partitions;
 mod refusals;
 mod reload;
+mod reload_under_load;
 mod resume;
 mod serving;
 mod standby;

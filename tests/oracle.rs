@@ -13,11 +13,11 @@ use crate::support::case::{Case, Size};
 use crate::support::oracle::{self, Counts};
 use crate::support::postgres;
 
-fn from_environment<T: std::str::FromStr>(name: &str) -> Option<T> {
+pub fn from_environment<T: std::str::FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} cannot be read")))
 }
 
-fn first_seed() -> u64 {
+pub fn first_seed() -> u64 {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
     from_environment("SANGRE_SEED").unwrap_or_else(now)
 }

@@ -5,31 +5,24 @@ mod support;
 use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use sangre::wasm::{HostSettings, NodeSource};
 use serde_json::json;
-use support::clients::{Clients, first, open};
+use support::clients::{first, open};
 use support::guests::Running;
 use support::report::{Report, say};
-use support::server::{Server, config};
-use support::settings::{block, blocks};
+use support::settings::blocks_or;
+use support::side::{RATE, Side, THROUGH};
 use support::statistics::median;
-use support::world::{self, Place, World};
-use support::writer;
-
-/// Writes a second.
-const RATE: f64 = 50.0;
+use support::world;
 
 /// How long the node computes for a batch, all for one row of it.
 const BURN: Duration = Duration::from_millis(500);
 
 /// As much nicer than the server as threads for nodes are.
 const NICENESS: i32 = 5;
-
-/// Before each block: what the block before left behind comes to its end.
-const REST: Duration = Duration::from_secs(1);
 
 /// Makes this program the busy loop.
 const LOOP: &str = "SANGRE_BENCH_LOOP";
@@ -51,86 +44,46 @@ async fn run() -> Result<()> {
     let script = folder.path().join("burn.js");
     let turns = turns(&script).await?;
     std::fs::write(&script, source(turns))?;
-    let url = World::Demo.create(&postgres, "isolation").await?;
-    let burn = json!({ "node": "burn", "into": "burnt", "input": ["id", "name"] });
-    let mut settings = config(
-        &url,
-        json!({
-            "plain": { "route": "/plain", "from": "places" },
-            "burnt": { "route": "/burnt", "from": "places", "steps": [{ "map": burn }] },
-        }),
-    );
-    settings["nodes"] = json!({ "burn": { "script": script, "deadline": "10s" } });
-    let server = Server::start(&settings).await?;
-    server.nodes_loaded().await?;
-    let clients = Clients::connect(&server.address, |_| "/plain".into(), [1].into_iter(), true).await?;
-    let places = all_places(&url).await?;
-    let mut side = Side { server, clients, url, places, next: 1 };
-    side.measure(&mut report).await?;
+    let node = json!({ "script": script, "deadline": "10s" });
+    let calm = Side::start(&postgres, "calm", node.clone()).await?;
+    let beside = Side::start(&postgres, "beside", node).await?;
+    measure(calm, beside, &mut report).await?;
     report.end();
     Ok(())
 }
 
-/// Each is written to so seldom that no write follows another before its patch has left, which would leave only the later one.
-async fn all_places(url: &str) -> Result<Vec<Place>> {
-    let rows = world::connect(url).await?.query("SELECT id, name FROM places ORDER BY id", &[]).await?;
-    Ok(rows.iter().map(|row| Place { id: row.get(0), name: row.get(1) }).collect())
-}
-
-struct Side {
-    server: Server,
-    clients: Clients,
-    url: String,
-    places: Vec<Place>,
-    next: u32,
-}
-
-impl Side {
-    async fn measure(&mut self, report: &mut Report) -> Result<()> {
-        say(format_args!("{RATE} writes/s; the node takes {} ms for each batch", BURN.as_millis()));
-        let (mut quiet, mut beside_loop, mut beside_node, mut ratios) = (vec![], vec![], vec![], vec![]);
-        let (mut revisions, mut seconds) = (0, 0.0);
-        for _ in 0..blocks() {
-            quiet.push(self.p99().await?);
-            let other = Loop::start()?;
-            let of_loop = self.p99().await?;
-            drop(other);
-            let burning = Burning::start(&self.server.address).await?;
-            let begin = Instant::now();
-            let of_node = self.p99().await?;
-            seconds += begin.elapsed().as_secs_f64();
-            revisions += burning.stop();
-            beside_loop.push(of_loop);
-            beside_node.push(of_node);
-            ratios.push(of_node / of_loop);
-        }
-        let [quiet, beside_loop, beside_node] = [quiet, beside_loop, beside_node].map(median);
-        say(format_args!(
-            "  p99 of the query without the node: {quiet:.2} ms with nothing beside it, {beside_loop:.2} ms beside a busy loop, \
-             {beside_node:.2} ms beside the node"
-        ));
-        report.goal("p99_ratio", "p99 beside the node to that beside the loop", median(ratios), 1.2, "");
-        report.note("quiet_p99_ms", quiet);
-        report.note("loop_p99_ms", beside_loop);
-        report.note("node_p99_ms", beside_node);
-        let trips = seconds / BURN.as_secs_f64();
-        say(format_args!(
-            "  the node's own document: {revisions} revisions in {seconds:.1} s, in which it can be asked {trips:.0} times"
-        ));
-        report.note("revisions_per_trip", f64::from(u32::try_from(revisions)?) / trips);
-        Ok(())
+/// `calm` has nobody who asks the node.
+async fn measure(mut calm: Side, mut beside: Side, report: &mut Report) -> Result<()> {
+    say(format_args!("{RATE} writes/s; the node takes {} ms for each batch", BURN.as_millis()));
+    let (mut quiet, mut beside_loop, mut beside_node, mut ratios) = (vec![], vec![], vec![], vec![]);
+    let burning = Burning::start(&beside.server.address).await?;
+    let begin = burning.revisions();
+    for block in 1..=blocks_or(5) {
+        quiet.push(calm.p99_ms().await?);
+        let other = Loop::start()?;
+        let of_loop = calm.p99_ms().await?;
+        drop(other);
+        let of_node = beside.p99_ms().await?;
+        say(format_args!("  block {block}: {of_loop:.2} ms beside a busy loop, {of_node:.2} ms beside the node"));
+        beside_loop.push(of_loop);
+        beside_node.push(of_node);
+        ratios.push(of_node / of_loop);
     }
-
-    async fn p99(&mut self) -> Result<f64> {
-        self.block(REST).await?;
-        self.block(block()).await
-    }
-
-    async fn block(&mut self, during: Duration) -> Result<f64> {
-        let writes = writer::write(&self.url, &self.places, RATE, during, self.next).await?;
-        self.next += writes.len() as u32;
-        Ok(self.clients.latencies(World::Demo, &writes).await?.p99_ms())
-    }
+    let revisions = burning.revisions() - begin;
+    ensure!(revisions > 0, "the node was never done");
+    let blocks = ratios.len() as f64;
+    let [quiet, beside_loop, beside_node] = [quiet, beside_loop, beside_node].map(median);
+    say(format_args!(
+        "  p99 of the query without the node: {quiet:.2} ms with nothing beside it, {beside_loop:.2} ms beside a busy loop, \
+         {beside_node:.2} ms beside the node"
+    ));
+    report.goal("p99_ratio", "p99 beside the node to that beside the loop", median(ratios), 1.2, "");
+    report.note("quiet_p99_ms", quiet);
+    report.note("loop_p99_ms", beside_loop);
+    report.note("node_p99_ms", beside_node);
+    say(format_args!("  the node's own document: {:.1} revisions in a block", revisions as f64 / blocks));
+    report.note("revisions_per_block", revisions as f64 / blocks);
+    Ok(())
 }
 
 /// A client of the document that goes through the node.
@@ -141,7 +94,7 @@ struct Burning {
 
 impl Burning {
     async fn start(address: &str) -> Result<Burning> {
-        let mut socket = open(address, "/burnt").await?;
+        let mut socket = open(address, THROUGH).await?;
         first(&mut socket).await?;
         let revisions = Arc::<AtomicUsize>::default();
         let counted = revisions.clone();
@@ -154,9 +107,14 @@ impl Burning {
     }
 
     /// How many patches came.
-    fn stop(self) -> usize {
-        self.reading.abort();
+    fn revisions(&self) -> usize {
         self.revisions.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Burning {
+    fn drop(&mut self) {
+        self.reading.abort();
     }
 }
 

@@ -166,10 +166,13 @@ impl Body {
     }
 }
 
+/// Events that may wait to be taken; what comes after them waits in the connection, as with any client that is slow.
+const WAITING: usize = 100;
+
 /// A stream of server-sent events. A task reads it, so that waiting for an event can be given up at any time.
 pub struct Events {
     pub headers: HashMap<String, String>,
-    events: mpsc::UnboundedReceiver<Result<Event>>,
+    events: mpsc::Receiver<Result<Event>>,
     reading: JoinHandle<()>,
 }
 
@@ -201,10 +204,10 @@ impl Events {
                 headers.get("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")),
                 "{headers:?}"
             );
-            let (sender, events) = mpsc::unbounded_channel();
+            let (sender, events) = mpsc::channel(WAITING);
             let reading = tokio::spawn(async move {
                 if let Err(error) = read_events(stream, body, &sender).await {
-                    let _ = sender.send(Err(error));
+                    let _ = sender.send(Err(error)).await;
                 }
             });
             Ok(Events { headers, events, reading })
@@ -227,7 +230,7 @@ impl Drop for Events {
 async fn read_events(
     mut stream: BufReader<TcpStream>,
     mut body: Body,
-    sender: &mpsc::UnboundedSender<Result<Event>>,
+    sender: &mpsc::Sender<Result<Event>>,
 ) -> Result<()> {
     let mut text: Vec<u8> = Vec::new();
     while let Ok(Some(more)) = body.next(&mut stream).await {
@@ -235,7 +238,7 @@ async fn read_events(
         while let Some(end) = text.windows(2).position(|pair| pair == b"\n\n") {
             let block: Vec<u8> = text.drain(..end + 2).collect();
             if let Some(event) = parse(&String::from_utf8(block)?) {
-                let _ = sender.send(Ok(event));
+                let _ = sender.send(Ok(event)).await;
             }
         }
     }

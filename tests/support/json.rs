@@ -29,7 +29,8 @@ fn walk(a: &Value, b: &Value, path: &mut String) -> bool {
         (Value::Number(a), Value::Number(b)) => a == b || decimal(a) == decimal(b),
         (Value::Array(a), Value::Array(b)) => {
             for (index, (a, b)) in a.iter().zip(b).enumerate() {
-                if !under(a, b, &index.to_string(), path) {
+                // Most elements of most lists: told without a path.
+                if a != b && !under(a, b, &index.to_string(), path) {
                     return false;
                 }
             }

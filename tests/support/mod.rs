@@ -2,6 +2,7 @@
 
 pub mod case;
 pub mod client;
+pub mod counters;
 pub mod dice;
 pub mod document;
 pub mod follower;

@@ -11,6 +11,7 @@ pub mod process;
 pub mod raw;
 pub mod report;
 pub mod settings;
+pub mod side;
 pub mod statistics;
 pub mod store;
 pub mod trace;

@@ -18,7 +18,12 @@ pub fn block() -> Duration {
 
 /// How many blocks a figure is the median of.
 pub fn blocks() -> usize {
-    setting("SANGRE_BENCH_BLOCKS", 7).max(1)
+    blocks_or(7)
+}
+
+/// The same of a benchmark whose blocks are long, so that they are usually fewer.
+pub fn blocks_or(usual: usize) -> usize {
+    setting("SANGRE_BENCH_BLOCKS", usual).max(1)
 }
 
 /// How long the load of many clients lasts.

@@ -3,6 +3,7 @@
 //! A guest is a pure function of node version, tick, arguments and input, so equal calls exist once: whoever needs the
 //! answer holds the same [`GuestCall`], and reads the answer from it when it has come. A call never changes its answer.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::plan::NodeId;
@@ -24,6 +25,7 @@ pub struct GuestCall {
     /// The element, or for a reduce the array of elements.
     pub input: Value,
     answer: OnceLock<Result<Value, Arc<GuestError>>>,
+    withheld: AtomicBool,
 }
 
 /// Why a call has no answer.
@@ -40,12 +42,28 @@ pub struct GuestError {
 impl GuestCall {
     /// A question without an answer yet.
     pub fn new(node: NodeId, version: NodeVersion, tick: u64, args: Value, input: Value) -> Self {
-        GuestCall { node, version, tick, args, input, answer: OnceLock::new() }
+        GuestCall { node, version, tick, args, input, answer: OnceLock::new(), withheld: AtomicBool::new(false) }
     }
 
-    /// The answer, once it has come.
+    /// The answer, once it has come and is not withheld.
     pub fn answer(&self) -> Option<&Result<Value, Arc<GuestError>>> {
+        self.answer.get().filter(|_| !self.withheld.load(Ordering::Relaxed))
+    }
+
+    /// The answer, once it has come, withheld or not: for who decides whether it may be seen.
+    pub fn outcome(&self) -> Option<&Result<Value, Arc<GuestError>>> {
         self.answer.get()
+    }
+
+    /// Hides the answer, which may come any moment and from any thread, until it is released: an engine that reads it before it is
+    /// told of it shows what was to be judged first.
+    pub fn withhold(&self) {
+        self.withheld.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends [`GuestCall::withhold`].
+    pub fn release(&self) {
+        self.withheld.store(false, Ordering::Relaxed);
     }
 
     /// Whether it failed for a reason that may pass.
@@ -56,5 +74,20 @@ impl GuestCall {
     /// Records the answer. A second one is ignored: the function is pure, so it says the same.
     pub fn resolve(&self, answer: Result<Value, Arc<GuestError>>) {
         let _ = self.answer.set(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_withheld_is_seen_when_it_is_released() {
+        let call = GuestCall::new(NodeId(0), NodeVersion(1), 0, Value::Null, Value::Null);
+        call.withhold();
+        call.resolve(Ok(Value::Int(5)));
+        assert_eq!((call.answer(), call.outcome()), (None, Some(&Ok(Value::Int(5)))));
+        call.release();
+        assert_eq!(call.answer(), Some(&Ok(Value::Int(5))));
     }
 }

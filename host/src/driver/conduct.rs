@@ -55,6 +55,11 @@ impl Conduct {
         Conduct { trial: on_trial.then(Outcome::default), ..Conduct::default() }
     }
 
+    /// Whether it is on trial and has not answered anything yet.
+    pub(super) fn is_untried(&self) -> bool {
+        self.trial.is_some_and(|trial| trial.answered == 0)
+    }
+
     /// Notes what this version answered.
     pub(super) fn judge(&mut self, outcome: Outcome, now: Instant) -> Verdict {
         if outcome.passing > 0 {

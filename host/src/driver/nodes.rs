@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::NodeOptions;
 use super::conduct::{Conduct, Outcome, Verdict};
@@ -31,8 +31,10 @@ pub(super) struct Nodes {
 struct Node {
     /// The version that is asked; `None`: never loaded.
     version: Option<NodeVersion>,
-    /// The one before it, if that did well.
+    /// The last one before it that did well.
     before: Option<NodeVersion>,
+    /// What it was asked first, until that is judged.
+    opening: Option<Opening>,
     /// Tells one asking anew from the next: the number of times; with `every`, the time in milliseconds since 1970.
     tick: u64,
     every: Option<Duration>,
@@ -44,6 +46,17 @@ struct Node {
     reported: bool,
     conduct: Conduct,
     failures: Failures,
+}
+
+/// The first batch that a version on trial is asked: all that documents show, when it takes the place of another.
+///
+/// What it is asked after that (of rows that are written meanwhile) is answered sooner, one row at a time. If that counted, rows
+/// that are written often would decide; and if it was shown, clients would see a version that is rolled back.
+struct Opening {
+    /// Tells the batch from others.
+    first: Arc<GuestCall>,
+    /// Dropped when the batch has been judged: then the others are.
+    judged: watch::Sender<()>,
 }
 
 /// What the engine is to ask from now on.
@@ -80,12 +93,35 @@ impl Node {
         Change { node, version: self.version.filter(|_| !self.conduct.rests()), tick: self.tick }
     }
 
+    /// Whether this is the version to be asked, and nothing is known of it yet.
+    fn is_on_trial(&self, version: NodeVersion) -> bool {
+        self.version == Some(version) && self.conduct.is_untried()
+    }
+
+    /// What the answers to these calls are to wait for, if they must. The first of a version on trial are its opening.
+    fn wait_for_opening(&mut self, version: NodeVersion, calls: &[Arc<GuestCall>]) -> Option<watch::Receiver<()>> {
+        if !self.is_on_trial(version) {
+            return None;
+        }
+        if let Some(opening) = &self.opening {
+            return Some(opening.judged.subscribe());
+        }
+        self.opening = calls.first().map(|first| Opening { first: first.clone(), judged: watch::Sender::new(()) });
+        None
+    }
+
     /// Nothing that was answered before answers what is asked from now on.
     fn ask_anew(&mut self, now: Instant) {
         let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
         let next = self.tick + 1;
         self.tick = if self.every.is_some() { next.max(time) } else { next };
         self.due = self.every.map(|every| now + every);
+    }
+}
+
+impl Opening {
+    fn is(&self, call: &Arc<GuestCall>) -> bool {
+        Arc::ptr_eq(&self.first, call)
     }
 }
 
@@ -153,8 +189,10 @@ impl Nodes {
     pub(super) fn take(&mut self, event: NodeEvent, shared: &Shared) -> Option<Change> {
         if let NodeEvent::Looked { node, look } = event {
             for (_, _, reply) in self.waiting.extract_if(.., |(of, asked, _)| *of == node && *asked <= look) {
+                let at = node.0 as usize;
+                let usage = shared.tally.nodes[at].usage();
                 // Whoever asked may have gone.
-                let _ = reply.send(shared.nodes.borrow()[node.0 as usize].clone());
+                let _ = reply.send(NodeInfo { usage, ..shared.nodes.borrow()[at].clone() });
             }
             return None;
         }
@@ -181,8 +219,16 @@ impl Nodes {
                 }
                 tracing::info!("node {} runs version {}", info.name, info.version);
                 let before = node.version.replace(version);
-                node.before = before.filter(|_| node.conduct.is_well());
+                // One that was asked and has not answered yet is not what to go back to.
+                if node.opening.is_none() {
+                    node.before = before.filter(|_| node.conduct.is_well());
+                }
                 node.conduct = Conduct::begin(node.before.is_some());
+                node.opening = None;
+                if let Some(host) = &self.host {
+                    // If the version before was taken back after this one was loaded, this one is not kept warm.
+                    host.restore(id, version);
+                }
                 if node.every.is_some() {
                     node.ask_anew(Instant::now());
                 }
@@ -201,13 +247,16 @@ impl Nodes {
         }
     }
 
-    /// Notes what came of calls, before the engine is told. The versions that are withdrawn, and what takes their places.
+    /// Notes what came of calls, before the engine is told or can see it. The versions that are withdrawn, and what takes their
+    /// places.
     pub(super) fn judge(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) -> Vec<Change> {
         self.note_failures(calls, shared);
+        // Those who wait for it go on when all of this is done.
+        let _judged = calls.iter().find_map(|call| self.nodes[call.node.0 as usize].opening.take_if(|it| it.is(call)));
         for call in calls {
             let tally = &shared.tally.nodes[call.node.0 as usize];
             tally.rows.add(1);
-            tally.errors.add(usize::from(matches!(call.answer(), Some(Err(_)))));
+            tally.errors.add(usize::from(matches!(call.outcome(), Some(Err(_)))));
         }
         let mut outcomes: Vec<(NodeId, Outcome)> = Vec::new();
         for call in calls {
@@ -221,7 +270,7 @@ impl Nodes {
             });
             let outcome = &mut outcomes[at].1;
             outcome.answered += 1;
-            if let Some(Err(error)) = call.answer() {
+            if let Some(Err(error)) = call.outcome() {
                 outcome.failed += 1;
                 outcome.passing += usize::from(error.passing);
             }
@@ -266,14 +315,14 @@ impl Nodes {
     /// Tells the log and the operator of rows that nodes failed on; clients see only what the node's policy makes of it.
     fn note_failures(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) {
         for call in calls {
-            let Some(Err(error)) = call.answer() else { continue };
+            let Some(Err(error)) = call.outcome() else { continue };
             let failures = &mut self.nodes[call.node.0 as usize].failures;
             failures.rows += 1;
             failures.untold += 1;
             failures.last = error.message.clone();
         }
         for call in calls.iter().rev() {
-            let Some(Err(error)) = call.answer() else { continue };
+            let Some(Err(error)) = call.outcome() else { continue };
             let index = call.node.0 as usize;
             let rests = self.nodes[index].conduct.rests();
             let failures = &mut self.nodes[index].failures;
@@ -329,7 +378,7 @@ impl Nodes {
     }
 
     /// Asks guests. What can be answered in a moment is, if there is that moment; those calls are given back. For the rest one
-    /// future for each node and version, whose calls are answered when it is done.
+    /// future for each node and version, whose calls are answered when it is done; the answers are withheld until they are judged.
     pub(super) fn evaluate(
         &mut self,
         calls: Vec<Arc<GuestCall>>,
@@ -346,22 +395,27 @@ impl Nodes {
         let Some(host) = &self.host else { return (Vec::new(), Vec::new()) };
         let mut answered = Vec::new();
         if in_passing && batches.len() <= BATCHES_IN_PASSING {
-            for (_, calls) in
-                batches.extract_if(.., |((node, version, _), calls)| host.answer_in_passing(*node, *version, calls))
-            {
+            for (_, calls) in batches.extract_if(.., |((node, version, _), calls)| {
+                !self.nodes[node.0 as usize].is_on_trial(*version) && host.answer_in_passing(*node, *version, calls)
+            }) {
                 answered.extend(calls);
             }
         }
-        let ask = |((node, version, _), calls): Batch| {
-            let answered = host.evaluate(node, version, calls.clone());
+        let ask = |((id, version, _), calls): Batch| {
+            let node = &mut self.nodes[id.0 as usize];
+            node.open += 1;
+            let opening = node.wait_for_opening(version, &calls);
+            calls.iter().for_each(|call| call.withhold());
+            let answered = host.evaluate(id, version, calls.clone());
             async move {
                 answered.await;
+                if let Some(mut opening) = opening {
+                    // Nothing is ever sent: an error says that it is over.
+                    let _ = opening.changed().await;
+                }
                 calls
             }
         };
-        for ((node, ..), _) in &batches {
-            self.nodes[node.0 as usize].open += 1;
-        }
         (answered, batches.into_iter().map(ask).collect())
     }
 
@@ -400,4 +454,49 @@ fn kind_of(plan: &Plan, node: NodeId) -> Option<NodeKind> {
     });
     let reduces = |list: &crate::dataflow::plan::List| matches!(&list.shape, Shape::Reduce(call) if is(call));
     steps.or_else(|| plan.lists.iter().any(reduces).then_some(NodeKind::Reduce))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(version: u64) -> Vec<Arc<GuestCall>> {
+        let args = crate::data::Value::Null;
+        vec![Arc::new(GuestCall::new(NodeId(0), NodeVersion(version), 0, args.clone(), args))]
+    }
+
+    fn info() -> NodeInfo {
+        let (name, usage) = ("n".into(), Default::default());
+        NodeInfo { name, kind: String::new(), version: String::new(), state: NodeState::Loading, error: None, usage }
+    }
+
+    fn load(nodes: &mut Nodes, version: u64) -> Option<NodeVersion> {
+        let (node, version) = (NodeId(0), NodeVersion(version));
+        nodes.note(NodeEvent::Loaded { node, version, kind: NodeKind::Map }, &mut [info()]);
+        nodes.nodes[0].before
+    }
+
+    #[test]
+    fn a_version_whose_first_answers_are_open_is_not_gone_back_to() {
+        let mut nodes = Nodes { host: None, events: None, nodes: vec![Node::default()], waiting: Vec::new() };
+        assert_eq!(load(&mut nodes, 1), None);
+        assert_eq!(load(&mut nodes, 2), Some(NodeVersion(1)));
+        assert_eq!(load(&mut nodes, 3), Some(NodeVersion(2)), "nobody asks it");
+        assert!(nodes.nodes[0].wait_for_opening(NodeVersion(3), &call(3)).is_none());
+        assert_eq!(load(&mut nodes, 4), Some(NodeVersion(2)), "3 has not answered yet");
+        assert!(nodes.nodes[0].opening.is_none(), "who waits for 3 goes on");
+    }
+
+    #[test]
+    fn answers_after_the_first_wait_until_those_are_judged() {
+        let mut node = Node { version: Some(NodeVersion(2)), conduct: Conduct::begin(true), ..Node::default() };
+        let opening = call(2);
+        assert!(node.wait_for_opening(NodeVersion(1), &call(1)).is_none(), "of the version before");
+        assert!(node.wait_for_opening(NodeVersion(2), &opening).is_none());
+        let late = node.wait_for_opening(NodeVersion(2), &call(2)).expect("it waits");
+        assert!(late.has_changed().is_ok());
+        assert!(node.opening.take_if(|it| it.is(&call(2)[0])).is_none());
+        assert!(node.opening.take_if(|it| it.is(&opening[0])).is_some());
+        assert!(late.has_changed().is_err(), "it waits no longer");
+    }
 }

@@ -352,6 +352,7 @@ impl Writer {
         for Change { node, version, tick } in self.nodes.judge(calls, &self.shared) {
             self.step(|engine| engine.withdraw(node, version, tick));
         }
+        calls.iter().for_each(|call| call.release());
         let _span = tracing::trace_span!(target: "sangre::stages", "answers").entered();
         self.step(|engine| engine.answered(calls));
     }

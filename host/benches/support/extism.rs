@@ -30,7 +30,7 @@ pub struct Extism {
 }
 
 impl Extism {
-    /// Builds what is not built, which takes a quarter of an hour the first time, and starts it.
+    /// Builds what is not built, which takes a quarter of an hour of CPU time the first time, and starts it.
     pub fn start() -> Result<Extism> {
         let version = version()?;
         // The newest Extism names a newer Rust than this repository is built with, and builds with this one, too.

@@ -117,9 +117,9 @@ async fn all_files_together_have_the_limit() {
     let (entry, lib) = (folder.path().join("probe.js"), folder.path().join("lib.js"));
     std::fs::write(&entry, "import './lib.js';").expect("written");
     std::fs::write(&lib, " ".repeat(100)).expect("written");
-    let settings = HostSettings { component_bytes: 117, ..settings() };
-    let spec = NodeSpec::new(NODE, "probe", NodeSource::Script(entry));
-    let (_host, mut events) = NodeHost::start(settings, vec![spec]).expect("starts");
+    let mut spec = NodeSpec::new(NODE, "probe", NodeSource::Script(entry));
+    spec.limits.size = 117;
+    let (_host, mut events) = NodeHost::start(settings(), vec![spec]).expect("starts");
     let Some(NodeEvent::Failed { reason, .. }) = events.recv().await else { panic!("loaded") };
     assert!(reason.ends_with("lib.js has 118 bytes: a node may have 117"), "{reason}");
 }

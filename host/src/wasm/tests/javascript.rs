@@ -128,7 +128,7 @@ async fn one_bad_row_harms_no_other() {
 #[tokio::test]
 async fn memory_is_limited() {
     let source = "export function transform() { const a = []; for (;;) a.push('x'.repeat(100000) + a.length); }";
-    let mut bench = Bench::new("probe.js", source.as_bytes(), |spec| spec.deadline = Duration::from_secs(10));
+    let mut bench = Bench::new("probe.js", source.as_bytes(), |spec| spec.limits.deadline = Duration::from_secs(10));
     let error = bench.once("1").await;
     assert!(error.as_ref().is_err_and(|message| message.contains("memory")), "{error:?}");
 }

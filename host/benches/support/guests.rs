@@ -1,4 +1,4 @@
-//! One node in three languages that does the same work, a host that runs it, and rows for it.
+//! One node in three languages that does the same work, and a host that runs it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,14 +15,13 @@ use tokio::sync::mpsc;
 use super::report::{Report, say};
 use super::settings::setting;
 
+pub use super::rows::{ARGS, batch, row};
+
 /// The one node of a host.
 const NODE: NodeId = NodeId(0);
 
 /// How long a load may take: runtimes are built and compiled on first use.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-/// What all rows are asked with.
-pub const ARGS: &str = r#"{"hour":12}"#;
 
 /// What the node is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,16 +169,4 @@ pub fn check(calls: &[Arc<GuestCall>]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A row, as it would come from a table.
-pub fn row(id: i64) -> String {
-    let (rating, opens, closes) = (id % 5, id % 12, 12 + id % 11);
-    format!(r#"{{"id":{id},"name":"Place number {id}","rating":{rating},"opens":{opens},"closes":{closes}}}"#)
-}
-
-/// A batch as guests are sent it, with the rows of places from this number on.
-pub fn batch(first: i64, count: usize) -> Arc<str> {
-    let rows: Vec<String> = (first..).take(count).map(row).collect();
-    format!(r#"[{{"args":{ARGS},"rows":[{}]}}]"#, rows.join(",")).into()
 }

@@ -5,11 +5,13 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod clients;
+pub mod extism;
 pub mod floor;
 pub mod guests;
 pub mod process;
 pub mod raw;
 pub mod report;
+pub mod rows;
 pub mod settings;
 pub mod side;
 pub mod statistics;

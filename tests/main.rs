@@ -22,6 +22,7 @@ mod original_defects;
 mod outage;
 mod partitions;
 mod refusals;
+mod release;
 mod reload;
 mod resume;
 mod serving;

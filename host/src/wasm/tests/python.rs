@@ -419,7 +419,7 @@ async fn with_every_clocks_stand_still_and_randomness_is_of_tick_and_row() {
         let other = bench.ask_at(version, tick, row).await.expect("an answer");
         assert_ne!(random(&other), random(&answer));
     }
-    let mut sleeps = Bench::new("probe.py", b"import time\ndef transform(row, args): time.sleep(1)\n", |spec| {
+    let mut sleeps = Bench::new("probe.py", b"import time\ndef transform(row, args): return time.sleep(1)\n", |spec| {
         spec.has_clock = true;
     });
     let error = sleeps.once("1").await;

@@ -17,6 +17,7 @@ mod limits;
 mod locks;
 mod node_calls;
 mod node_commands;
+mod node_limits;
 mod oracle;
 mod original_defects;
 mod outage;

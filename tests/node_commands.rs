@@ -326,6 +326,38 @@ async fn what_is_asked_wrongly_is_said() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_configuration_would_say_can_be_said() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.write("rows.json", r#"[{ "id": 12345678901234567890 }, { "id": 1 }]"#)?;
+    folder.write("now.js", "export const transform = () => Date.now() > 1.7e12 && Math.random() < 1;\n")?;
+    let said = folder.bad("test now.js --rows rows.json").await?;
+    assert!(said.contains("declare every:"), "{said}");
+    // All in one tick, so it is as pure as any.
+    assert_eq!(folder.good("test now.js --rows rows.json --every 3s").await?, "true\ntrue\n");
+    folder.write("kind.js", "export const transform = (row) => `${typeof row.id} ${row.id}`;\n")?;
+    let said = folder.good("test kind.js --rows rows.json --numbers string").await?;
+    assert_eq!(said, "\"string 12345678901234567890\"\n\"string 1\"\n");
+    assert_eq!(folder.good("test kind.js --rows rows.json").await?.lines().last(), Some("\"number 1\""));
+    folder.write("spin.js", "export const transform = () => { for (;;); };\n")?;
+    let said = folder.bad("test spin.js --rows rows.json --deadline 40ms").await?;
+    assert!(said.contains("row 0: took longer than its deadline of 40 ms"), "{said}");
+    folder.write("big.js", "export const transform = () => 'x'.repeat(20_000_000).length;\n")?;
+    let said = folder.bad("test big.js --rows rows.json --memory 16MiB").await?;
+    assert!(said.contains("row 0: "), "{said}");
+    assert_eq!(folder.good("test big.js --rows rows.json --memory 1GiB --deadline 10s").await?, "20000000\n20000000\n");
+    for (flag, expected) in [
+        ("--deadline 0ms", "expected a number with its unit, such as 100ms, from 1ms to 1h"),
+        ("--memory 64", "expected a number with its unit, such as 64MiB, from 1B to 4GiB"),
+        ("--every 5ms", "expected a number with its unit, such as 3s, from 100ms to 8784h"),
+        ("--numbers text", "[possible values: string]"),
+    ] {
+        let said = folder.bad(&format!("test kind.js --rows rows.json {flag}")).await?;
+        assert!(said.contains(expected), "{flag}: {said}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_missing_toolchain_is_named() -> Result<()> {
     let folder = Folder::new()?;
     folder.good("new crate --lang rust --kind map").await?;

@@ -32,16 +32,8 @@ fn main() -> Result<()> {
 async fn run() -> Result<()> {
     let postgres = world::postgres()?;
     let mut report = Report::begin("node_live", &world::version(&postgres).await?);
-    for guest in Guest::ALL {
+    for (guest, component) in Guest::each(&mut report) {
         say(format_args!("\n{}", guest.name()));
-        let component = match guest.component() {
-            Ok(component) => component,
-            Err(error) => {
-                say(format_args!("  not measured: {error:#}"));
-                report.note_text(&format!("{}_missing", guest.name()), "its tools");
-                continue;
-            }
-        };
         let folder = tempfile::tempdir()?;
         let node = Edited::new(guest, &component, folder.path())?;
         let live = node.live(&postgres).await?;

@@ -24,17 +24,9 @@ async fn run() -> Result<()> {
     let mut report = Report::begin("node_soak", "not used");
     say(format_args!("{batches} batches of {ROWS} rows in each language"));
     report.note("batches", batches as f64);
-    for guest in Guest::ALL {
+    for (guest, _) in Guest::each(&mut report) {
         say(format_args!("\n{}", guest.name()));
-        let source = match guest.source().and_then(|source| guest.component().map(|_| source)) {
-            Ok(source) => source,
-            Err(error) => {
-                say(format_args!("  not measured: {error:#}"));
-                report.note_text(&format!("{}_missing", guest.name()), "its tools");
-                continue;
-            }
-        };
-        let running = Running::start(HostSettings::default(), source).await?;
+        let running = Running::start(HostSettings::default(), guest.source()?).await?;
         let resident = || memory(std::process::id()).map(|memory| memory.resident);
         let mut begin = resident()?;
         for number in 1..=batches {

@@ -9,8 +9,11 @@ use sangre::data::Value;
 use sangre::dataflow::guest::{GuestCall, NodeVersion};
 use sangre::dataflow::plan::NodeId;
 use sangre::wasm::runtime::{self, Language};
-use sangre::wasm::{HostSettings, NodeEvent, NodeHost, NodeSource, NodeSpec, Stop, build};
+use sangre::wasm::{HostSettings, Limits, NodeEvent, NodeHost, NodeSource, NodeSpec, Stop, Usage, build};
 use tokio::sync::mpsc;
+
+use super::report::{Report, say};
+use super::settings::setting;
 
 /// The one node of a host.
 const NODE: NodeId = NodeId(0);
@@ -30,7 +33,7 @@ pub enum Guest {
 }
 
 impl Guest {
-    pub const ALL: [Guest; 3] = [Guest::Rust, Guest::JavaScript, Guest::Python];
+    const ALL: [Guest; 3] = [Guest::Rust, Guest::JavaScript, Guest::Python];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -38,6 +41,22 @@ impl Guest {
             Guest::JavaScript => "javascript",
             Guest::Python => "python",
         }
+    }
+
+    /// Those that are asked for (all, if nothing is said), one after the other, each with the component that does its work. Where its tools
+    /// are missing the report says so.
+    pub fn each(report: &mut Report) -> Vec<(Guest, PathBuf)> {
+        let asked: String = setting("SANGRE_BENCH_GUESTS", "rust,javascript,python".into());
+        let asked = Guest::ALL.into_iter().filter(|guest| asked.split(',').any(|name| name.trim() == guest.name()));
+        let with_component = |guest: Guest| match guest.component() {
+            Ok(component) => Some((guest, component)),
+            Err(error) => {
+                say(format_args!("\n{}: not measured: {error:#}", guest.name()));
+                report.note_text(&format!("{}_missing", guest.name()), "its tools");
+                None
+            }
+        };
+        asked.filter_map(with_component).collect()
     }
 
     /// The script's file; none of a component.
@@ -88,17 +107,25 @@ fn nodes() -> PathBuf {
 pub struct Running {
     pub host: NodeHost,
     pub version: NodeVersion,
+    pub usage: Arc<Usage>,
     events: mpsc::Receiver<NodeEvent>,
 }
 
 impl Running {
     pub async fn start(settings: HostSettings, source: NodeSource) -> Result<Running> {
+        Running::start_with(settings, source, Limits::DEFAULT.calls).await
+    }
+
+    /// One whose instances answer this many calls.
+    pub async fn start_with(settings: HostSettings, source: NodeSource, calls: u32) -> Result<Running> {
         let mut spec = NodeSpec::new(NODE, "place", source);
         // On a machine that does other things too, a batch may not be the victim of its deadline.
-        spec.deadline = Duration::from_secs(2);
+        spec.limits.deadline = Duration::from_secs(2);
+        spec.limits.calls = calls;
+        let usage = spec.usage.clone();
         let (host, mut events) = NodeHost::start(settings, vec![spec])?;
         let version = loaded(&mut events).await?;
-        Ok(Running { host, version, events })
+        Ok(Running { host, version, usage, events })
     }
 
     /// Waits for the next version.
@@ -107,13 +134,13 @@ impl Running {
         Ok(())
     }
 
-    /// Questions nobody has asked before, about places from this number on.
+    /// Questions nobody has asked before, about places from this number on. As rows of a table do, they share the names of their columns.
     pub fn calls(&self, first: i64, count: usize) -> Result<Vec<Arc<GuestCall>>> {
         let args = Value::parse_json(ARGS)?;
-        (first..)
-            .take(count)
-            .map(|id| Ok(Arc::new(GuestCall::new(NODE, self.version, 0, args.clone(), Value::parse_json(&row(id))?))))
-            .collect()
+        let rows: Vec<String> = (first..).take(count).map(row).collect();
+        let Value::Array(rows) = Value::parse_json(&format!("[{}]", rows.join(",")))? else { bail!("not an array") };
+        let call = |row: &Value| Arc::new(GuestCall::new(NODE, self.version, 0, args.clone(), row.clone()));
+        Ok(rows.iter().map(call).collect())
     }
 
     /// Asks on a thread for nodes, and waits.

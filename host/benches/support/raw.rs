@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use wasmtime::component::{
     Component, ComponentExportIndex, ComponentType, InstancePre, Lift, Linker, Lower, ResourceTable, TypedFunc,
 };
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreContextMut};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store, StoreContextMut};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 /// What interfaces of nodes are called in components.
@@ -137,7 +137,7 @@ impl Code {
         pool.max_tables_per_component(8).table_elements(100_000).total_component_instances(16);
         pool.total_core_instances(400).total_memories(64).total_tables(128);
         // As the host's.
-        pool.linear_memory_keep_resident(1 << 20).table_keep_resident(64 << 10);
+        pool.linear_memory_keep_resident(512 << 10).table_keep_resident(64 << 10).pagemap_scan(Enabled::Auto);
         let mut config = Config::new();
         config
             .wasm_component_model(true)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::{Auth, ConfigError, NodeSource, Part, Settings};
+use crate::config::{Auth, ConfigError, NodeLimits, NodeSource, Part, Settings};
 use crate::driver::{self, NodeOptions};
 use crate::server::{self, ServerSettings};
 use crate::source::SourceConfig;
@@ -76,8 +76,7 @@ pub(crate) fn node_options(settings: &Settings) -> Vec<NodeOptions> {
             NodeSource::Script(path) => wasm::NodeSource::Script(path.clone()),
             NodeSource::Component(path) => wasm::NodeSource::Component(path.clone()),
         },
-        deadline: Duration::from_millis(node.deadline_ms),
-        memory: usize::try_from(node.memory_bytes).unwrap_or(usize::MAX),
+        limits: node_limits(&node.limits),
         numbers: wasm::Numbers::new(node.numbers_as_strings),
         on_error: node.on_error,
         every: node.every_ms.map(Duration::from_millis),
@@ -85,12 +84,21 @@ pub(crate) fn node_options(settings: &Settings) -> Vec<NodeOptions> {
     nodes.collect()
 }
 
-/// What all nodes of a configuration have in common.
-pub(crate) fn host_settings(settings: &Settings) -> HostSettings {
-    HostSettings {
-        component_bytes: settings.limits.component_bytes as u64,
-        output_bytes: settings.limits.output_bytes,
-        ..HostSettings::default()
+fn node_limits(limits: &NodeLimits) -> wasm::Limits {
+    let bytes = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    wasm::Limits {
+        deadline: Duration::from_millis(limits.deadline_ms),
+        memory: bytes(limits.memory_bytes),
+        size: limits.size_bytes,
+        files: limits.files,
+        compile_time: Duration::from_millis(limits.compile_time_ms),
+        output: bytes(limits.output_bytes),
+        depth: limits.depth,
+        messages: bytes(limits.messages_bytes),
+        log_lines: count(limits.log_lines),
+        calls: count(limits.calls),
+        growth: bytes(limits.growth_bytes),
     }
 }
 
@@ -100,7 +108,7 @@ pub(super) fn engine_options(settings: &Settings, strict: bool) -> driver::Optio
         queries: settings.queries.clone(),
         tables: settings.tables.clone(),
         nodes: node_options(settings),
-        host: host_settings(settings),
+        host: HostSettings::default(),
         depth: settings.limits.depth,
         list_elements: settings.limits.list_elements,
         document_bytes: settings.limits.document_bytes,
@@ -118,5 +126,51 @@ pub(crate) fn source_config(settings: &Settings) -> SourceConfig {
         publication: database.publication.clone(),
         connections: database.connections,
         ..SourceConfig::new(database.url.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataflow::plan::NodeId;
+
+    fn nodes(text: &str) -> Vec<NodeOptions> {
+        let read = Settings::parse(&format!("database: x\n{text}"), UNNAMED, Path::new("."), &|_| None);
+        node_options(&read.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    #[test]
+    fn the_defaults_of_the_file_are_those_of_the_host() {
+        let files = ["script: a.js", "script: a.ts", "script: a.py", "component: a.wasm"];
+        for file in files {
+            let node = nodes(&format!("nodes: {{ a: {{ {file} }} }}")).remove(0);
+            assert_eq!(node.limits, wasm::NodeSpec::new(NodeId(0), "a", node.source.clone()).limits, "{file}");
+        }
+    }
+
+    #[test]
+    fn every_limit_reaches_the_host() {
+        let limits =
+            "limits: { size: 1KiB, files: 2, output: 3B, depth: 4, messages: 5B, log_lines: 6, calls: 7, growth: 8B }";
+        let text = format!(
+            "nodes:\n  a: {{ script: a.js, deadline: 9ms, memory: 10KiB, {limits} }}\n  b: {{ component: b.wasm, limits: {{ compile_time: 11ms }} }}\nlimits: {{ component: 12B, output: 13 }}"
+        );
+        let nodes = nodes(&text);
+        let expected = wasm::Limits {
+            deadline: Duration::from_millis(9),
+            memory: 10 << 10,
+            size: 1 << 10,
+            files: 2,
+            output: 3,
+            depth: 4,
+            messages: 5,
+            log_lines: 6,
+            calls: 7,
+            growth: 8,
+            ..wasm::Limits::DEFAULT
+        };
+        assert_eq!(nodes[0].limits, expected);
+        let compile_time = Duration::from_millis(11);
+        assert_eq!(nodes[1].limits, wasm::Limits { size: 12, output: 13, compile_time, ..wasm::Limits::DEFAULT });
     }
 }

@@ -1,7 +1,7 @@
 //! `sangre check`: every query and node of a configuration against the database, without serving anything.
 //!
-//! What was asked for goes to standard output: the queries with their parameters, or with `--sql` nothing but statements,
-//! so that they can be piped. Warnings and problems go to standard error, placed as compilers place them.
+//! What was asked for goes to standard output: the queries with their parameters and the nodes with their limits, or with `--sql`
+//! nothing but statements, so that they can be piped. Warnings and problems go to standard error, placed as compilers place them.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -11,15 +11,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::api::recipe::{host_settings, node_options, source_config};
-use crate::config::Settings;
+use crate::api::recipe::{node_options, source_config};
+use crate::config::{NodeSettings, NodeSource, Settings};
 use crate::dataflow::plan::{NodeId, Plan};
 use crate::query::tree::{Kind, Tree};
 use crate::query::{Compiled, Origin, ResolvedParam, Warning, compile, replica_identities};
 use crate::source::{PostgresSource, SourceConfig};
-use crate::wasm::{NodeEvent, NodeHost};
+use crate::wasm::{HostSettings, NodeEvent, NodeHost, NodeKind};
 
-/// How long all nodes together may take to load: the first script builds its runtime.
+/// How long all nodes together may take to load, beside their time for compiling: the first script builds its runtime.
 const LOADING: Duration = Duration::from_secs(120);
 
 /// What was found.
@@ -27,6 +27,8 @@ const LOADING: Duration = Duration::from_secs(120);
 pub struct Report {
     /// The queries that are served, with routes and parameters.
     pub queries: String,
+    /// The nodes: where they are, what they are, what they may take.
+    pub nodes: String,
     /// One line each, with file, line and column.
     pub warnings: Vec<String>,
     pub problems: Vec<String>,
@@ -90,8 +92,11 @@ pub async fn run(config: &Path, sql: bool) -> anyhow::Result<ExitCode> {
         let identities = replica_identities(&settings.definitions(), &catalogue);
         std::io::stdout().write_all(statements(&identities, &owed.statements).as_bytes())?;
     } else {
-        report.problems.extend(check_nodes(&settings, &compiled.plan).await?);
-        std::io::stdout().write_all(report.queries.as_bytes())?;
+        for (node, checked) in settings.nodes.iter().zip(check_nodes(&settings, &compiled.plan).await?) {
+            write_node(&mut report.nodes, node, checked.kind);
+            report.problems.extend(checked.problem);
+        }
+        std::io::stdout().write_all(format!("{}{}", report.queries, report.nodes).as_bytes())?;
     }
     for line in report.warnings.iter().chain(&report.problems) {
         writeln!(std::io::stderr(), "{line}")?;
@@ -121,32 +126,72 @@ async fn check_texts(settings: &Settings, source: &SourceConfig, compiled: &Comp
     Ok(refused.map(|problem| problem.in_file(&settings.file)).collect())
 }
 
-/// Loads every node once; what keeps one from running, a line each.
-async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<String>> {
+/// What loading a node found.
+#[derive(Clone, Debug)]
+struct Checked {
+    /// By what it is, else by what queries use it as.
+    kind: Option<NodeKind>,
+    /// A line.
+    problem: Option<String>,
+}
+
+/// Loads every node once.
+async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<Checked>> {
     let nodes = node_options(settings);
     let specs: Vec<_> = nodes.iter().zip(0..).map(|(node, index)| node.spec(NodeId(index), plan)).collect();
     if specs.is_empty() {
         return Ok(Vec::new());
     }
+    let patience = LOADING + specs.iter().map(|spec| spec.limits.compile_time).max().unwrap_or_default();
+    let mut kinds: Vec<Option<NodeKind>> = specs.iter().map(|spec| spec.kind).collect();
     let mut told: Vec<Option<Option<String>>> = vec![None; specs.len()];
-    let (_host, mut events) = NodeHost::start(host_settings(settings), specs)?;
+    let (_host, mut events) = NodeHost::start(HostSettings::default(), specs)?;
     let all = async {
         while told.iter().any(Option::is_none) {
             let Some(event) = events.recv().await else { break };
             match event {
-                NodeEvent::Loaded { node, .. } => told[node.0 as usize] = Some(None),
+                NodeEvent::Loaded { node, kind, .. } => {
+                    kinds[node.0 as usize] = Some(kind);
+                    told[node.0 as usize] = Some(None);
+                }
                 NodeEvent::Failed { node, reason } => told[node.0 as usize] = Some(Some(reason)),
                 NodeEvent::Looked { .. } => {}
             }
         }
     };
-    let _ = tokio::time::timeout(LOADING, all).await;
-    let problem = |(node, told): (&crate::config::NodeSettings, Option<Option<String>>)| {
-        let reason = told.unwrap_or_else(|| Some(format!("it was not loaded within {} s", LOADING.as_secs())))?;
+    let _ = tokio::time::timeout(patience, all).await;
+    let problem = |node: &NodeSettings, told: Option<Option<String>>| {
+        let reason = told.unwrap_or_else(|| Some(format!("it was not loaded within {} s", patience.as_secs())))?;
         let place = node.name.place;
         Some(format!("{}:{}:{}: nodes.{}: {reason}", settings.file, place.line, place.column, node.name.text))
     };
-    Ok(settings.nodes.iter().zip(told).filter_map(problem).collect())
+    let checked = |((node, kind), told)| Checked { kind, problem: problem(node, told) };
+    Ok(settings.nodes.iter().zip(kinds).zip(told).map(checked).collect())
+}
+
+/// A node as it is in the configuration, each limit written out.
+fn write_node(out: &mut String, node: &NodeSettings, kind: Option<NodeKind>) {
+    const HOLDS: &str = "a string takes any text";
+    let (path, language) = match &node.source {
+        NodeSource::Script(path) => (path, language(path)),
+        NodeSource::Component(path) => (path, "component"),
+    };
+    let path = path.strip_prefix(".").unwrap_or(path).display();
+    let kind = kind.map_or_else(|| "kind not known".to_string(), |kind| kind.to_string());
+    writeln!(out, "node {}  {path}  {language}, {kind}", node.name.text).expect(HOLDS);
+    for line in node.limits.shown(&node.source).to_string().lines() {
+        writeln!(out, "  {line}").expect(HOLDS);
+    }
+}
+
+/// The language of a script, by its name.
+fn language(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("js" | "mjs") => "JavaScript",
+        Some("ts" | "mts") => "TypeScript",
+        Some("py") => "Python",
+        _ => "script",
+    }
 }
 
 fn write_query(out: &mut String, name: &str, route: &str, params: &[ResolvedParam]) {
@@ -202,6 +247,39 @@ mod tests {
     fn a_script_says_so_where_nothing_has_to_be_run() {
         assert_eq!(statements(&[], &[]), "-- nothing has to be run\n");
         assert_eq!(statements(&[], &["GRANT SELECT ON public.a TO b".into()]), "GRANT SELECT ON public.a TO b;\n");
+    }
+
+    #[test]
+    fn a_node_is_told_with_all_its_limits_as_they_are_written() {
+        let text = "database: x
+nodes:
+  hours: { script: nodes/hours.py, deadline: 90s, limits: { calls: 1, growth: 1536KiB } }
+  open: { component: open.wasm, memory: 1GiB }
+limits: { output: 1000 }
+";
+        let read = |text: &str| Settings::parse(text, "sangre.yaml", Path::new("."), &|_| None).expect("it reads");
+        let settings = read(text);
+        let mut told = String::new();
+        write_node(&mut told, &settings.nodes[0], Some(NodeKind::Filter));
+        write_node(&mut told, &settings.nodes[1], None);
+        let expect = "node hours  nodes/hours.py  Python, filter
+  deadline: 90s, memory: 256MiB
+  limits: { size: 64MiB, files: 1000, output: 1000B, depth: 100, messages: 4MiB, log_lines: 100, calls: 1, growth: 1536KiB }
+node open  open.wasm  component, kind not known
+  deadline: 100ms, memory: 1GiB
+  limits: { size: 64MiB, compile_time: 2m, output: 1000B, depth: 100, messages: 4MiB, log_lines: 100, calls: 1000, growth: 16MiB }
+";
+        assert_eq!(told, expect);
+        // What is told is what a file may say, and says the same.
+        for node in &settings.nodes {
+            let source = match &node.source {
+                NodeSource::Script(path) => format!("script: {}", path.display()),
+                NodeSource::Component(path) => format!("component: {}", path.display()),
+            };
+            let shown = node.limits.shown(&node.source).to_string().replace('\n', ", ");
+            let again = read(&format!("database: x\nnodes: {{ again: {{ {source}, {shown} }} }}"));
+            assert_eq!(again.nodes[0].limits, node.limits);
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! the file, so `sangre serve -c elsewhere/sangre.yaml` finds its nodes.
 
 mod node;
+mod node_limits;
 mod part;
 mod quantity;
 mod server;
@@ -12,8 +13,10 @@ mod server;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
-pub use node::{NodeSettings, NodeSource};
+pub use node::{EVERY, NodeSettings, NodeSource};
+pub use node_limits::{DEADLINE, MEMORY, NodeLimits};
 pub use part::{Part, PartValue};
+pub use quantity::Quantity;
 pub use server::{Auth, Database, Limits};
 
 use crate::query::Definitions;
@@ -171,8 +174,9 @@ fn read_file(tree: &Tree, file: &str, dir: &FilePath, problems: &mut Problems) -
         tables.extend(read_table(name, tree, &fields.at("tables").then(&name.text), problems));
     }
     let mut nodes = Vec::new();
+    let all = limits.clone().unwrap_or_default();
     for (name, tree) in named("nodes", problems) {
-        nodes.extend(node::read_node(name, tree, dir, &fields.at("nodes").then(&name.text), problems));
+        nodes.extend(node::read_node(name, tree, dir, &all, &fields.at("nodes").then(&name.text), problems));
     }
     let mut queries = Vec::new();
     for (name, tree) in named("queries", problems) {

@@ -2,25 +2,26 @@
 
 use std::path::{Path as FilePath, PathBuf};
 
-use super::quantity::{parse_bytes, parse_duration_ms};
+use super::node_limits::{NodeLimits, quantity};
+use super::quantity::Quantity;
+use super::server::Limits;
 use crate::query::fields::{Fields, Keys, text};
 use crate::query::problem::{Path, Problems, did_you_mean};
 use crate::query::tree::{Name, Tree};
 use crate::query::{NodeDefinition, OnError};
 
 /// Keys of a node.
-pub const NODE: Keys =
-    Keys { known: &["script", "component", "every", "deadline", "memory", "numbers", "on_error"], later: &[] };
+pub const NODE: Keys = Keys {
+    known: &["script", "component", "every", "deadline", "memory", "limits", "numbers", "on_error"],
+    later: &[],
+};
 
 /// A node of the configuration.
 #[derive(Clone, Debug)]
 pub struct NodeSettings {
     pub name: Name,
     pub source: NodeSource,
-    /// The longest a batch may run.
-    pub deadline_ms: u64,
-    /// The most memory one instance may have.
-    pub memory_bytes: u64,
+    pub limits: NodeLimits,
     /// Numbers in rows and args reach it as strings.
     pub numbers_as_strings: bool,
     pub on_error: OnError,
@@ -48,21 +49,20 @@ pub(super) fn read_node(
     name: &Name,
     tree: &Tree,
     dir: &FilePath,
+    all: &Limits,
     path: &Path,
     problems: &mut Problems,
 ) -> Option<NodeSettings> {
     let fields = Fields::open(tree, path, &NODE, problems)?;
     let source = read_source(&fields, dir, problems);
-    let deadline_ms = quantity(&fields, "deadline", "100ms", parse_duration_ms, problems);
-    let memory_bytes = quantity(&fields, "memory", default_memory(&source), parse_bytes, problems);
+    let limits = NodeLimits::of(source.as_ref(), all).read(&fields, source.as_ref(), problems);
     let numbers_as_strings = read_numbers(&fields, problems);
     let on_error = read_on_error(&fields, problems);
     let every_ms = read_every(&fields, problems);
     Some(NodeSettings {
         name: name.clone(),
         source: source?,
-        deadline_ms: deadline_ms?,
-        memory_bytes: memory_bytes?,
+        limits,
         numbers_as_strings: numbers_as_strings?,
         on_error: on_error?,
         every_ms: every_ms?,
@@ -116,14 +116,6 @@ fn read_numbers(fields: &Fields<'_>, problems: &mut Problems) -> Option<bool> {
     Some(true)
 }
 
-/// What an instance may have if nothing is said: Python begins with more than other languages end with.
-fn default_memory(source: &Option<NodeSource>) -> &'static str {
-    match source {
-        Some(NodeSource::Script(path)) if path.extension().is_some_and(|extension| extension == "py") => "256MiB",
-        _ => "64MiB",
-    }
-}
-
 fn read_on_error(fields: &Fields<'_>, problems: &mut Problems) -> Option<OnError> {
     const CHOICES: [&str; 3] = ["skip", "null", "hold"];
     let Some(tree) = fields.get("on_error") else { return Some(OnError::default()) };
@@ -145,36 +137,15 @@ fn read_on_error(fields: &Fields<'_>, problems: &mut Problems) -> Option<OnError
     }
 }
 
-/// The shortest `every`, in milliseconds: each time all of a node's rows are evaluated.
-const LEAST_EVERY_MS: u64 = 100;
+/// How often at most: each time all of a node's rows are evaluated.
+pub const EVERY: Quantity = Quantity::duration("3s", 100, 366 * 24 * 3_600_000);
 
 /// The inner `None`: there is none.
 fn read_every(fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<u64>> {
-    let Some(tree) = fields.get("every") else { return Some(None) };
-    let every = quantity(fields, "every", "3s", parse_duration_ms, problems)?;
-    if every < LEAST_EVERY_MS {
-        let message = format!("all rows are evaluated anew each time, so {LEAST_EVERY_MS}ms is the least");
-        problems.push(tree.place, &fields.at("every"), message);
-        return None;
+    if fields.get("every").is_none() {
+        return Some(None);
     }
-    Some(Some(every))
-}
-
-/// The duration or size at `key`, above 0.
-fn quantity(
-    fields: &Fields<'_>,
-    key: &str,
-    example: &str,
-    parse: fn(&str) -> Option<u64>,
-    problems: &mut Problems,
-) -> Option<u64> {
-    let Some(tree) = fields.get(key) else { return parse(example) };
-    let read = match &tree.kind {
-        crate::query::tree::Kind::Text(text) => parse(text).filter(|number| *number > 0),
-        _ => None,
-    };
-    if read.is_none() {
-        problems.push(tree.place, &fields.at(key), format!("expected a number with its unit, such as {example}"));
-    }
-    read
+    let mut every = 0;
+    quantity(fields, "every", &EVERY, &mut every, problems);
+    (every > 0).then_some(Some(every))
 }

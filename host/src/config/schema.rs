@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::node::NODE;
+use super::node_limits::NODE_LIMITS;
 use super::server::{DATABASE, LIMITS};
 use super::*;
 use crate::query::syntax::{CALL, CHILD, MAP_CALL, OPERATORS, ORDER, PARAM, QUERY, STEP, THROUGH};
@@ -24,6 +25,7 @@ fn the_keys_agree() {
         ("/$defs/limits", &LIMITS),
         ("/$defs/table", &TABLE),
         ("/$defs/node", &NODE),
+        ("/$defs/node_limits", &NODE_LIMITS),
         ("/$defs/query", &QUERY),
         ("/$defs/child", &CHILD),
         ("/$defs/param", &PARAM),
@@ -58,7 +60,8 @@ auth: none
 origins: [\"https://a.example\"]
 limits: { connections: 5, queued: 1MiB, frame: 4096, depth: 3 }
 tables: { t: { where: { a: $auth.sub }, hide: [b], rls: ignore } }
-nodes: { n: { component: n.wasm, memory: 1MiB, deadline: 2s, on_error: null }, p: { script: n.py } }
+nodes: { n: { component: n.wasm, memory: 1MiB, deadline: 2s, on_error: null, limits: { size: 9 MiB, compile_time: 1m, output: 1kB, depth: 1 } },
+  p: { script: n.py, limits: { files: 1, messages: 1B, log_lines: 1, calls: 1, growth: 1GiB } } }
 queries:
   q:
     route: /q/{a}
@@ -98,6 +101,19 @@ fn bad_files_are_bad_to_both() {
         "database: x\nnodes: { n: { script: n.js, component: n.wasm } }",
         "database: x\nnodes: { n: { script: n.js, every: 3 } }",
         "database: x\nnodes: { n: { script: n.js, on_error: retry } }",
+        "database: x\nnodes: { n: { script: n.js, deadline: 0s } }",
+        "database: x\nnodes: { n: { script: n.js, memory: 0MiB } }",
+        "database: x\nnodes: { n: { script: n.js, memory: 64 } }",
+        "database: x\nnodes: { n: { script: n.js, limits: 5 } }",
+        "database: x\nnodes: { n: { script: n.js, limits: { deadline: 1s } } }",
+        "database: x\nnodes: { n: { script: n.js, limits: { size: 0B } } }",
+        "database: x\nnodes: { n: { script: n.js, limits: { depth: 101 } } }",
+        "database: x\nnodes: { n: { script: n.js, limits: { calls: 0 } } }",
+        "database: x\nnodes: { n: { script: n.js, limits: { calls: 1000001 } } }",
+        "database: x\nnodes: { n: { script: n.js, limits: { log_lines: 1.5 } } }",
+        "database: x\nnodes: { n: { script: n.js, limits: { compile_time: 1s } } }",
+        "database: x\nnodes: { n: { component: n.wasm, limits: { files: 3 } } }",
+        "database: x\nnodes: { n: { component: n.wasm, limits: { compile_time: 3 } } }",
         "database: x\nqueries: { q: { from: t } }",
         "database: x\nqueries: { q: { route: q, from: t } }",
         "database: x\nqueries: { q: { route: /q } }",

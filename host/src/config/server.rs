@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::quantity::parse_bytes;
+use super::quantity::{Quantity, parse_bytes};
 use crate::query::fields::{Fields, Keys, text, texts};
 use crate::query::problem::{Path, Problems};
 use crate::query::tree::{Kind, Tree};
@@ -85,9 +85,9 @@ pub struct Limits {
     pub list_elements: usize,
     /// Levels of nested queries.
     pub depth: usize,
-    /// Bytes of a node's component.
+    /// Bytes of a node's file, if the node says nothing else.
     pub component_bytes: usize,
-    /// Bytes of a node's answer.
+    /// Bytes of a node's answers to one batch, if the node says nothing else.
     pub output_bytes: usize,
 }
 
@@ -110,6 +110,10 @@ impl Default for Limits {
 
 /// Nested queries may not go deeper whatever is set: resolving, compiling and encoding recurse.
 const MAX_DEPTH: usize = 32;
+
+/// Of a node's file, and of what it answers: files are read whole, and no engine takes a larger one.
+pub(super) const NODE_BYTES: Quantity = Quantity::size("8MiB", MAX_NODE_BYTES);
+pub(super) const MAX_NODE_BYTES: u64 = 1 << 30;
 
 pub(super) fn read_database(tree: &Tree, path: &Path, problems: &mut Problems) -> Option<Database> {
     let database = |url: String, replication_url: Option<String>| Database {
@@ -211,20 +215,32 @@ pub(super) fn read_limits(tree: &Tree, path: &Path, problems: &mut Problems) -> 
     count("subscriptions", &mut limits.subscriptions, most);
     count("list", &mut limits.list_elements, most);
     count("depth", &mut limits.depth, MAX_DEPTH);
-    let mut bytes = |key: &str, to: &mut usize| {
+    let bytes = |key: &str, to: &mut usize, problems: &mut Problems| {
         if let Some(read) = size(&fields, key, problems) {
             *to = read;
         }
     };
-    bytes("queued", &mut limits.queued_bytes);
-    bytes("frame", &mut limits.frame_bytes);
-    bytes("document", &mut limits.document_bytes);
-    bytes("component", &mut limits.component_bytes);
-    bytes("output", &mut limits.output_bytes);
+    bytes("queued", &mut limits.queued_bytes, problems);
+    bytes("frame", &mut limits.frame_bytes, problems);
+    bytes("document", &mut limits.document_bytes, problems);
+    for (key, to) in [("component", &mut limits.component_bytes), ("output", &mut limits.output_bytes)] {
+        bytes(key, to, problems);
+        if NODE_BYTES.checked(*to as u64).is_none()
+            && let Some(tree) = fields.get(key)
+        {
+            problems.push(tree.place, &fields.at(key), NODE_BYTES.expected());
+        }
+    }
     Some(limits)
 }
 
-fn number(fields: &Fields<'_>, key: &str, least: usize, most: usize, problems: &mut Problems) -> Option<usize> {
+pub(super) fn number(
+    fields: &Fields<'_>,
+    key: &str,
+    least: usize,
+    most: usize,
+    problems: &mut Problems,
+) -> Option<usize> {
     let tree = fields.get(key)?;
     let number = match tree.kind {
         Kind::Int(int) => usize::try_from(int).ok().filter(|number| (least..=most).contains(number)),

@@ -35,9 +35,9 @@ fn nodes_have_sources_and_limits() {
     let text = "database: x\nnodes:\n  a: { script: nodes/a.js }\n  b: { component: /b.wasm, deadline: 1s, memory: 1GiB, on_error: hold, numbers: string }\n  c: { script: c.ts, on_error: null }\n  d: { script: d.py }\n  e: { script: e.py, memory: 128MiB, every: 3s }\n";
     let nodes = settings(text).nodes;
     assert_eq!(nodes[0].source, NodeSource::Script("/app/nodes/a.js".into()));
-    assert_eq!((nodes[0].deadline_ms, nodes[0].memory_bytes), (100, 64 << 20));
+    assert_eq!((nodes[0].limits.deadline_ms, nodes[0].limits.memory_bytes), (100, 64 << 20));
     assert_eq!(nodes[1].source, NodeSource::Component("/b.wasm".into()));
-    assert_eq!((nodes[1].deadline_ms, nodes[1].memory_bytes), (1000, 1 << 30));
+    assert_eq!((nodes[1].limits.deadline_ms, nodes[1].limits.memory_bytes), (1000, 1 << 30));
     assert_eq!(
         nodes.iter().map(|node| node.numbers_as_strings).collect::<Vec<_>>(),
         [false, true, false, false, false]
@@ -47,7 +47,60 @@ fn nodes_have_sources_and_limits() {
     use crate::query::OnError;
     assert_eq!(on_error[..3], [OnError::Skip, OnError::Hold, OnError::Null]);
     assert_eq!(nodes[3].source, NodeSource::Script("/app/d.py".into()));
-    assert_eq!((nodes[3].memory_bytes, nodes[4].memory_bytes), (256 << 20, 128 << 20));
+    assert_eq!((nodes[3].limits.memory_bytes, nodes[4].limits.memory_bytes), (256 << 20, 128 << 20));
+}
+
+#[test]
+fn limits_of_nodes_are_refused_where_they_cannot_be_kept() {
+    for (text, expect) in [
+        ("deadline: 0ms", "1:39: nodes.a.deadline: expected a number with its unit, such as 100ms, from 1ms to 1h"),
+        ("deadline: 2h", "such as 100ms, from 1ms to 1h"),
+        ("deadline: 100", "such as 100ms, from 1ms to 1h"),
+        ("memory: 0B", "nodes.a.memory: expected a number with its unit, such as 64MiB, from 1B to 4GiB"),
+        ("memory: 5GiB", "from 1B to 4GiB"),
+        ("memory: [64MiB]", "from 1B to 4GiB"),
+        ("limits: 3", "nodes.a.limits: expected a mapping with "),
+        ("limits: { dept: 3 }", "nodes.a.limits: unknown key \"dept\"; did you mean \"depth\"?"),
+        (
+            "limits: { size: 2GiB }",
+            "nodes.a.limits.size: expected a number with its unit, such as 8MiB, from 1B to 1GiB",
+        ),
+        (
+            "limits: { output: 0B }",
+            "nodes.a.limits.output: expected a number with its unit, such as 8MiB, from 1B to 1GiB",
+        ),
+        ("limits: { output: 8 }", "such as 8MiB, from 1B to 1GiB"),
+        ("limits: { messages: 99999999999999999GiB }", "such as 4MiB, from 1B to 1GiB"),
+        ("limits: { growth: 1s }", "such as 16MiB, from 1B to 4GiB"),
+        ("limits: { depth: 0 }", "nodes.a.limits.depth: expected a whole number from 1 to 100"),
+        ("limits: { depth: 101 }", "from 1 to 100"),
+        ("limits: { depth: \"3\" }", "from 1 to 100"),
+        ("limits: { files: 10001 }", "nodes.a.limits.files: expected a whole number from 1 to 10000"),
+        ("limits: { log_lines: 0 }", "nodes.a.limits.log_lines: expected a whole number from 1 to 100000"),
+        ("limits: { calls: 0 }", "nodes.a.limits.calls: expected a whole number from 1 to 1000000"),
+        ("limits: { calls: -1 }", "from 1 to 1000000"),
+        ("limits: { calls: 1e3 }", "from 1 to 1000000"),
+        ("limits: { compile_time: 1m }", "nodes.a.limits.compile_time: `compile_time` is for components"),
+    ] {
+        let faults = faults(&format!("nodes: {{ a: {{ script: a.js, {text} }} }}\n{HEAD}"));
+        assert!(faults.contains(expect), "{text}: {faults}");
+        assert_eq!(faults.lines().count(), 1, "{faults}");
+    }
+    for (text, expect) in [
+        ("{ files: 3 }", "nodes.a.limits.files: `files` is for scripts: a component is one file"),
+        (
+            "{ compile_time: 0s }",
+            "nodes.a.limits.compile_time: expected a number with its unit, such as 2m, from 1ms to 1h",
+        ),
+        ("{ compile_time: 61m }", "from 1ms to 1h"),
+    ] {
+        let faults = faults(&format!("{HEAD}nodes: {{ a: {{ component: a.wasm, limits: {text} }} }}"));
+        assert!(faults.contains(expect), "{text}: {faults}");
+    }
+    for text in ["component: 2GiB", "output: 1025MiB"] {
+        let faults = faults(&format!("{HEAD}limits: {{ {text} }}"));
+        assert!(faults.contains("expected a number with its unit, such as 8MiB, from 1B to 1GiB"), "{faults}");
+    }
 }
 
 #[test]
@@ -76,7 +129,7 @@ fn what_comes_later_is_refused_by_name() {
     for (text, expect) in [
         ("auth: { jwt: { secret: x } }", "`auth: jwt` is not supported yet"),
         ("auth: { forward: { url: x } }", "`auth: forward` is not supported yet"),
-        ("nodes: { a: { script: a.js, every: 99ms } }", "so 100ms is the least"),
+        ("nodes: { a: { script: a.js, every: 99ms } }", "such as 3s, from 100ms to 8784h"),
         ("queries: { q: { route: /q, from: t, exists: { from: u } } }", "`exists` is not supported yet"),
         ("queries: { q: { route: /q, from: t, where: { exists: { from: u } } } }", "`exists` is not supported yet"),
         ("queries: { q: { route: /q, from: t, aggregate: {} } }", "`aggregate` is not supported yet"),

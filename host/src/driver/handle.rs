@@ -249,6 +249,10 @@ pub struct NodeUsage {
     pub memo_hits: u64,
     /// The most that an instance had.
     pub memory_bytes: u64,
+    /// Instances that were started.
+    pub instances: u64,
+    /// What it took to start them, sources loaded.
+    pub starting: std::time::Duration,
 }
 
 /// What the engine has done since the server started, and what it holds.

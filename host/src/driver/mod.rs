@@ -39,7 +39,7 @@ pub use open::Handle;
 use crate::dataflow::plan::OnError;
 use crate::query::syntax::{Query, TableRule};
 use crate::source::{SourceConfig, SourceError};
-use crate::wasm::{HostSettings, NodeSource, Numbers};
+use crate::wasm::{HostSettings, Limits, NodeSource, Numbers};
 
 /// What the engine is started with.
 #[derive(Clone)]
@@ -68,9 +68,7 @@ pub struct Options {
 pub struct NodeOptions {
     pub name: Arc<str>,
     pub source: NodeSource,
-    pub deadline: std::time::Duration,
-    /// Bytes of one instance.
-    pub memory: usize,
+    pub limits: Limits,
     /// How it is given numbers.
     pub numbers: Numbers,
     pub on_error: OnError,

@@ -73,6 +73,8 @@ impl NodeTally {
             computed: used.computed,
             memo_hits: self.memo_hits.get(),
             memory_bytes: used.memory,
+            instances: used.instances,
+            starting: used.starting,
         }
     }
 }

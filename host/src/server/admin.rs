@@ -36,6 +36,7 @@ fn node_json(node: &NodeInfo) -> serde_json::Value {
         "name": node.name, "kind": node.kind, "version": node.version, "state": node.state.name(), "error": node.error,
         "batches": usage.batches, "rows": usage.rows, "errors": usage.errors, "memo_hits": usage.memo_hits,
         "computed_ms": usage.computed.as_secs_f64() * 1e3, "memory_bytes": usage.memory_bytes,
+        "instances": usage.instances, "starting_ms": usage.starting.as_secs_f64() * 1e3,
     })
 }
 

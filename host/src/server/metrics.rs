@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
@@ -68,12 +69,16 @@ fn nodes(encoder: &mut DescriptorEncoder<'_>, nodes: &[NodeInfo]) -> Result<(), 
     each("node_rows", "Rows evaluated", &|node| node.usage.rows)?;
     each("node_errors", "Rows that failed", &|node| node.usage.errors)?;
     each("node_memo_hits", "Rows whose answer was known", &|node| node.usage.memo_hits)?;
-    let help = "Time that guests computed";
-    let mut metric = encoder.encode_descriptor("node_computed", help, Some(&Unit::Seconds), MetricType::Counter)?;
-    for node in nodes {
-        let seconds = ConstCounter::new(node.usage.computed.as_secs_f64());
-        seconds.encode(metric.encode_family(&[("node", node.name.as_str())])?)?;
-    }
+    each("node_instances", "Instances that were started", &|node| node.usage.instances)?;
+    let mut time = |name: &str, help: &str, of: &dyn Fn(&NodeInfo) -> Duration| {
+        let mut metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Counter)?;
+        nodes.iter().try_for_each(|node| {
+            let seconds = ConstCounter::new(of(node).as_secs_f64());
+            seconds.encode(metric.encode_family(&[("node", node.name.as_str())])?)
+        })
+    };
+    time("node_computed", "Time that guests computed", &|node| node.usage.computed)?;
+    time("node_starting", "Time it took to start instances, their sources loaded", &|node| node.usage.starting)?;
     let help = "The most memory an instance had";
     let mut metric = encoder.encode_descriptor("node_memory", help, Some(&Unit::Bytes), MetricType::Gauge)?;
     for node in nodes {

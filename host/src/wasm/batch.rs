@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::bindings::Answers;
 use super::error::{Failure, Fault};
 use super::instance::Batch;
-use super::limits::{MAX_DEPTH, Stopwatch};
+use super::limits::Stopwatch;
 use super::program::{NodeKind, Program};
 use crate::data::Value;
 
@@ -146,12 +146,13 @@ impl<Q: Question> Questions<Q> {
         range.len() == self.len()
             && program
                 .evaluate_in_passing(self.in_its_tick(program, &text))
-                .is_some_and(|answers| self.take(program.kind(), &range, &answers).is_ok())
+                .is_some_and(|answers| self.take(program.kind(), program.limits().levels(), &range, &answers).is_ok())
     }
 
     fn search(&self, program: &Program, range: Range<usize>, text: &str, since: Stopwatch) -> Result<(), Failure> {
         let batch = self.in_its_tick(program, text);
-        let fault = match program.evaluate(batch).and_then(|answers| self.take(program.kind(), &range, &answers)) {
+        let (kind, depth) = (program.kind(), program.limits().levels());
+        let fault = match program.evaluate(batch).and_then(|answers| self.take(kind, depth, &range, &answers)) {
             Ok(()) => return Ok(()),
             Err(fault) => fault,
         };
@@ -174,12 +175,12 @@ impl<Q: Question> Questions<Q> {
     }
 
     /// Gives every question of `range` its answer, or none of them if the answers as a whole are wrong.
-    fn take(&self, kind: NodeKind, range: &Range<usize>, answers: &Answers) -> Result<(), Fault> {
+    fn take(&self, kind: NodeKind, depth: usize, range: &Range<usize>, answers: &Answers) -> Result<(), Fault> {
         // Nearly always they can be read in one go, the array as the first level.
-        match Value::parse_json_array(&answers.values, MAX_DEPTH + 1) {
+        match Value::parse_json_array(&answers.values, depth + 1) {
             Ok(values) => self.give(kind, range, answers, values.into_iter().map(Ok)),
             Err(_) => {
-                let texts = split(&answers.values)?;
+                let texts = split(&answers.values, depth)?;
                 let read = |text: &RawValue| {
                     Value::parse_json(text.get()).map_err(|error| Failure::lasting(error.to_string()))
                 };
@@ -238,13 +239,13 @@ fn checked(kind: NodeKind, value: Value) -> Result<Value, String> {
 }
 
 /// The text of each answer, where something is wrong with one of them, or with all.
-fn split(text: &str) -> Result<Vec<&RawValue>, Fault> {
-    check_depth(text)?;
+fn split(text: &str, limit: usize) -> Result<Vec<&RawValue>, Fault> {
+    check_depth(text, limit)?;
     serde_json::from_str(text).map_err(|error| Fault::NotJson(error.to_string()))
 }
 
 /// Finds nesting that a recursive reader might not stand, before one reads it.
-fn check_depth(text: &str) -> Result<(), Fault> {
+fn check_depth(text: &str, limit: usize) -> Result<(), Fault> {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for byte in text.bytes() {
         match byte {
@@ -254,8 +255,8 @@ fn check_depth(text: &str) -> Result<(), Fault> {
             b'[' | b'{' if !in_text => {
                 depth += 1;
                 // The array of answers is a level of its own.
-                if depth > MAX_DEPTH + 1 {
-                    return Err(Fault::TooDeep { limit: MAX_DEPTH });
+                if depth > limit + 1 {
+                    return Err(Fault::TooDeep { limit });
                 }
             }
             b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
@@ -308,9 +309,9 @@ mod tests {
     #[test]
     fn nesting_is_counted_outside_of_texts() {
         let deep = |levels: usize| format!("[{}1{}]", "[".repeat(levels), "]".repeat(levels));
-        assert_eq!(check_depth(&deep(MAX_DEPTH)), Ok(()));
-        assert_eq!(check_depth(&deep(MAX_DEPTH + 1)), Err(Fault::TooDeep { limit: MAX_DEPTH }));
-        assert_eq!(check_depth(&format!("[\"\\\"{}\"]", "[".repeat(500))), Ok(()));
+        assert_eq!(check_depth(&deep(7), 7), Ok(()));
+        assert_eq!(check_depth(&deep(8), 7), Err(Fault::TooDeep { limit: 7 }));
+        assert_eq!(check_depth(&format!("[\"\\\"{}\"]", "[".repeat(500)), 7), Ok(()));
     }
 
     #[test]
@@ -341,7 +342,7 @@ mod tests {
         let take = |values: &str| {
             let questions = Questions::new(vec![Kept::default(), Kept::default()], Numbers::default());
             let answers = Answers { values: values.into(), failures: vec![(1, "so it says".into())] };
-            let taken = questions.take(NodeKind::Map, &(0..2), &answers);
+            let taken = questions.take(NodeKind::Map, 100, &(0..2), &answers);
             let kept: Vec<_> = questions.questions.into_iter().map(|kept| kept.0.into_inner()).collect();
             (taken, kept)
         };

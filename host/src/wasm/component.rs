@@ -49,15 +49,19 @@ impl Code {
     /// Compiles (or finds compiled) and checks `bytes`.
     pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Self, NodeError> {
         check_header(bytes)?;
-        let component = engine.compile(bytes)?;
-        let declared = declared(&component)?;
-        let interface = Interface::of(&component, &declared)?;
+        Code::of(engine, &engine.compile(bytes)?, blake3::hash(bytes))
+    }
+
+    /// Checks `component`, which was compiled from bytes with this hash.
+    pub fn of(engine: &Engine, component: &Component, hash: blake3::Hash) -> Result<Self, NodeError> {
+        let declared = declared(component)?;
+        let interface = Interface::of(component, &declared)?;
         let mut linker = Linker::new(engine.inner());
         let fit = |error: wasmtime::Error| NodeError::Imports(format!("{error:#}"));
-        wasi::link(&mut linker, &component).map_err(fit)?;
+        wasi::link(&mut linker, component).map_err(fit)?;
         link(&mut linker).map_err(fit)?;
-        let pre = linker.instantiate_pre(&component).map_err(fit)?;
-        Ok(Code { pre, interface, export: declared.export, hash: blake3::hash(bytes) })
+        let pre = linker.instantiate_pre(component).map_err(fit)?;
+        Ok(Code { pre, interface, export: declared.export, hash })
     }
 }
 

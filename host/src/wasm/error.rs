@@ -3,7 +3,9 @@
 //! Two kinds that never mix: a [`NodeError`] is about a file and reaches whoever operates the server; a [`Fault`] is about
 //! one batch and becomes, once the row is found, that row's error.
 
+use std::any::Any;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::program::NodeKind;
 use super::tools::ToolError;
@@ -41,6 +43,12 @@ pub enum NodeError {
     Version { found: String, known: &'static str },
     #[error("does not fit this server: {0}")]
     Imports(String),
+    #[error(
+        "compiling takes longer than its compile_time of {limit:?}: it goes on, and what it makes is taken when it is done"
+    )]
+    CompileTime { limit: Duration },
+    #[error("is compiled later: an earlier version of it still is, for longer than its compile_time of {limit:?}")]
+    CompilerTaken { limit: Duration },
     #[error("cannot be started: {0}")]
     Start(String),
     /// The language's own message, with file and line.
@@ -54,6 +62,26 @@ pub enum NodeError {
     Tool(#[from] ToolError),
     #[error("the WebAssembly engine cannot be started: {0}")]
     Engine(String),
+    /// A mistake of the server, not of the file.
+    #[error("the server failed while it loaded the file: {0}")]
+    Panic(String),
+}
+
+impl NodeError {
+    /// What a thread that loaded a file panicked with.
+    pub(super) fn panicked(with: &(dyn Any + Send)) -> Self {
+        let text = with.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        NodeError::Panic(text.or_else(|| with.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no reason".into()))
+    }
+}
+
+/// A number of bytes as people write it: exactly, in the largest unit that does.
+fn amount(bytes: usize) -> String {
+    match bytes {
+        _ if bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),
+        _ if bytes.is_multiple_of(1 << 10) => format!("{} KiB", bytes >> 10),
+        _ => format!("{bytes} bytes"),
+    }
 }
 
 /// What went wrong with a batch as a whole.
@@ -64,8 +92,8 @@ pub(super) enum Fault {
     /// Not an error of the guest: it is asked again where it harms nobody.
     #[error("took longer than whoever asked could wait")]
     Impatience,
-    #[error("used more than its {limit_mib} MiB of memory")]
-    Memory { limit_mib: usize },
+    #[error("used more than its {} of memory", amount(*limit))]
+    Memory { limit: usize },
     #[error("used a table of more than {limit} entries")]
     Table { limit: usize },
     #[error("recursion too deep: the call stack is used up")]
@@ -80,6 +108,8 @@ pub(super) enum Fault {
     Interface(String),
     #[error("answered {size} bytes: a batch's answers may have {limit}")]
     TooMuch { size: usize, limit: usize },
+    #[error("said more than it may in one call: {} of answers and {} of messages", amount(*output), amount(*messages))]
+    TooTalkative { output: usize, messages: usize },
     #[error("answered invalid JSON: {0}")]
     NotJson(String),
     #[error("answered JSON nested deeper than {limit} levels")]

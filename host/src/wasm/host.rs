@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::batch::{Numbers, Question, Questions};
 use super::cache::CodeCache;
+use super::compiler::Compiler;
 use super::engine::{Engine, STACK_SIZE};
 use super::error::{Failure, NodeError};
 use super::files::cache_dir;
 use super::keeper::{Keeper, Shared, Versions};
+use super::limits::Limits;
 use super::log::NodeLog;
 use super::probe::Recent;
 use super::program::{NodeKind, Program};
@@ -32,23 +33,14 @@ use crate::dataflow::plan::NodeId;
 pub struct HostSettings {
     /// The folder for what can be made again: runtimes, compiled code.
     pub cache: PathBuf,
-    /// Bytes of a node's file.
-    pub component_bytes: u64,
-    /// Bytes of the answers to one batch.
-    pub output_bytes: usize,
     /// How many batches of one node run at once.
     pub parallel: usize,
 }
 
 impl Default for HostSettings {
-    /// The cache of this user, and the defaults of the interface.
+    /// The cache of this user, and as many batches as there are processors.
     fn default() -> Self {
-        HostSettings {
-            cache: cache_dir(),
-            component_bytes: 64 << 20,
-            output_bytes: 8 << 20,
-            parallel: std::thread::available_parallelism().map_or(2, usize::from),
-        }
+        HostSettings { cache: cache_dir(), parallel: std::thread::available_parallelism().map_or(2, usize::from) }
     }
 }
 
@@ -79,10 +71,7 @@ pub struct NodeSpec {
     pub source: NodeSource,
     /// What queries use it as: a version of another kind is refused, and a script's default export has this kind.
     pub kind: Option<NodeKind>,
-    /// For one batch, in time the guest computes.
-    pub deadline: Duration,
-    /// Bytes of one instance.
-    pub memory: usize,
+    pub limits: Limits,
     /// How it is given numbers, in rows and in args.
     pub numbers: Numbers,
     /// Whether it may read a clock: that of the tick it is asked in.
@@ -92,7 +81,7 @@ pub struct NodeSpec {
 }
 
 impl NodeSpec {
-    /// A node with the default limits: 100 ms for a batch, 64 MiB, or what its script's language needs.
+    /// A node with the default limits, and the memory that its script's language needs.
     pub fn new(id: NodeId, name: impl Into<Arc<str>>, source: NodeSource) -> Self {
         let language = match &source {
             NodeSource::Script(path) => Language::of(path),
@@ -103,8 +92,7 @@ impl NodeSpec {
             name: name.into(),
             source,
             kind: None,
-            deadline: Duration::from_millis(100),
-            memory: language.map_or(64 << 20, Language::memory),
+            limits: Limits { memory: language.map_or(Limits::DEFAULT.memory, Language::memory), ..Limits::DEFAULT },
             numbers: Numbers::AsNumbers,
             has_clock: false,
             usage: Arc::default(),
@@ -154,7 +142,7 @@ impl NodeHost {
     pub fn start(settings: HostSettings, nodes: Vec<NodeSpec>) -> Result<(Self, mpsc::Receiver<NodeEvent>), NodeError> {
         let (events, receiver) = mpsc::channel(EVENTS);
         // With less than some component begins with, the pool would refuse it in words that name no setting.
-        let memory = nodes.iter().map(|node| node.memory).fold(LEAST_POOLED, usize::max);
+        let memory = nodes.iter().map(|node| node.limits.memory).fold(LEAST_POOLED, usize::max);
         // Each thread's running one and as many warm ones, for two versions of each node while one follows the other; and one
         // that reads its script.
         let instances = nodes.len().saturating_mul((settings.parallel + 1) * 4 + 1).clamp(16, 1_000);
@@ -262,8 +250,10 @@ fn keep(shared: &Arc<Shared>, nodes: Vec<NodeSpec>) -> Result<(Arc<Watch>, Vec<S
         let path = spec.source.path();
         watch.follow(index, path);
         let sources = Sources::new(path, Arc::downgrade(&watch), index);
-        let log = NodeLog::new(spec.name.clone());
-        let keeper = Keeper { spec, index, shared: shared.clone(), changed, log, sources, seen: None, looked: 0 };
+        let log = NodeLog::new(spec.name.clone(), spec.limits.log_lines);
+        let compiler = Compiler::new(shared.engine.clone(), spec.limits.compile_time, Arc::downgrade(&watch), index);
+        let shared = shared.clone();
+        let keeper = Keeper { spec, index, shared, changed, log, sources, compiler, seen: None, looked: 0 };
         let named = std::thread::Builder::new().name("node-keeper".into()).stack_size(STACK_SIZE);
         named.spawn(move || keeper.run()).map_err(|error| NodeError::Engine(error.to_string()))?;
     }

@@ -9,6 +9,7 @@ use super::component::{Code, Export, check_header, declared, read};
 use super::engine::Engine;
 use super::error::NodeError;
 use super::host::HostSettings;
+use super::limits::Limits;
 use super::program::NodeKind;
 use super::wasi;
 
@@ -52,7 +53,7 @@ pub enum Gives {
 /// Looks at the component at `path`; compiles it if it has not been before. An error if it is no node at all.
 pub fn inspect(path: &Path) -> Result<Inspected, NodeError> {
     let settings = HostSettings::default();
-    let bytes = read(path, settings.component_bytes)?;
+    let bytes = read(path, Limits::DEFAULT.size)?;
     check_header(&bytes)?;
     let engine = Engine::start(16, 64 << 20, CodeCache::open(settings.cache.join("code")))?;
     let component = engine.compile(&bytes)?;

@@ -20,15 +20,6 @@ use super::log::{Level, NodeLog};
 use super::program::NodeKind;
 use super::wasi::{Refused, Wasi};
 
-/// Calls after which an instance is replaced: engines of scripting languages leak.
-const MAX_CALLS: u32 = 1_000;
-
-/// Growth of memory since the first call, in bytes, after which an instance is replaced.
-const MAX_GROWTH: usize = 16 << 20;
-
-/// Bytes of messages a guest may send in one call (log lines, last words), and of the lists in its answers.
-const HOSTCALL_BYTES: usize = 4 << 20;
-
 /// What the host keeps for an instance.
 pub(super) struct GuestState {
     wasi: Wasi,
@@ -36,7 +27,7 @@ pub(super) struct GuestState {
     log: NodeLog,
     last_words: Option<String>,
     stopwatch: Stopwatch,
-    deadline: Duration,
+    limits: Limits,
     /// For this call, if less than the deadline.
     patience: Option<Duration>,
     /// What clocks show, in milliseconds since 1970, if the node has any.
@@ -65,6 +56,9 @@ impl WasiView for GuestState {
         self.wasi.ctx()
     }
 }
+
+/// In the engine's words for a guest that says more than it may, whose type is its own affair.
+const FUEL: &str = "fuel allocated for hostcalls";
 
 /// What a guest is asked at once.
 #[derive(Clone, Copy, Debug)]
@@ -95,17 +89,17 @@ impl Guest {
             log,
             last_words: None,
             stopwatch: Stopwatch::start(),
-            deadline: limits.deadline,
+            limits,
             patience: None,
             tick: None,
         };
         let mut store = Store::new(code.pre.engine(), state);
         store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(limits.output + HOSTCALL_BYTES);
+        store.set_hostcall_fuel(limits.output.saturating_add(limits.messages));
         store.set_max_component_handles(MAX_HANDLES);
         store.epoch_deadline_callback(|store| {
             let state = store.data();
-            Ok(match state.stopwatch.left(state.patience.unwrap_or(state.deadline)) {
+            Ok(match state.stopwatch.left(state.patience.unwrap_or(state.limits.deadline)) {
                 Some(left) => UpdateDeadline::Continue(Engine::ticks(left)),
                 None => UpdateDeadline::Interrupt,
             })
@@ -174,7 +168,8 @@ impl Guest {
 
     /// Whether the guest has been used enough.
     pub fn is_worn(&self) -> bool {
-        self.calls >= MAX_CALLS || self.store.data().memory.used() > self.memory + MAX_GROWTH
+        let Limits { calls, growth, .. } = self.limits;
+        self.calls >= calls || self.store.data().memory.used().saturating_sub(self.memory) > growth
     }
 
     /// What the last call computed.
@@ -207,7 +202,7 @@ fn arm(store: &mut Store<GuestState>, deadline: Duration) {
 
 /// What made a call fail, in the best words there are: the host's own reason, else the guest's, else the engine's.
 fn fault_of(store: &mut Store<GuestState>, error: &wasmtime::Error) -> Fault {
-    let deadline = store.data().deadline;
+    let limits = store.data().limits;
     let state = store.data_mut();
     let refusal = state.memory.take_refusal();
     let said = state.last_words.take();
@@ -218,7 +213,7 @@ fn fault_of(store: &mut Store<GuestState>, error: &wasmtime::Error) -> Fault {
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) if state.patience.is_some() => return Fault::Impatience,
-        Some(Trap::Interrupt) => return Fault::Deadline { deadline_ms: deadline.as_millis() },
+        Some(Trap::Interrupt) => return Fault::Deadline { deadline_ms: limits.deadline.as_millis() },
         Some(Trap::StackOverflow) => return Fault::Stack,
         _ => {}
     }
@@ -233,7 +228,13 @@ fn fault_of(store: &mut Store<GuestState>, error: &wasmtime::Error) -> Fault {
     }
     match error.downcast_ref::<Trap>() {
         Some(trap) => Fault::Trap(trap.to_string()),
-        None => Fault::Interface(format!("{:#}", error.root_cause())),
+        None => {
+            let cause = format!("{:#}", error.root_cause());
+            match cause.contains(FUEL) {
+                true => Fault::TooTalkative { output: limits.output, messages: limits.messages },
+                false => Fault::Interface(cause),
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Loading takes from a millisecond to seconds and happens here, never where guests run or clients are served. Whatever
 //! fails, the version before goes on; a bad file costs a message.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
@@ -13,7 +14,8 @@ use tokio::sync::mpsc;
 
 use super::batch::Numbers;
 use super::bindings::SourceFile;
-use super::component::{Code, read};
+use super::compiler::Compiler;
+use super::component::{Code, check_header, read};
 use super::engine::{Engine, give_back};
 use super::error::{NodeError, shortened};
 use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
@@ -99,6 +101,8 @@ pub(super) struct Keeper {
     pub log: NodeLog,
     /// The script's files, if it is one.
     pub sources: Sources,
+    /// Compiles its component, if it is one.
+    pub compiler: Compiler,
     /// What was last loaded or found bad.
     pub seen: Option<blake3::Hash>,
     /// How many of the looks that were asked for are done.
@@ -107,7 +111,12 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Runs until nobody can tell of changes any more.
-    pub fn run(mut self) {
+    pub fn run(self) {
+        self.run_with(Keeper::look);
+    }
+
+    /// The same with another way to look at the file.
+    fn run_with(mut self, mut look_at: impl FnMut(&mut Keeper) -> Option<NodeEvent>) {
         let mut first = true;
         loop {
             // Read before the look: who asks from here on is told by the next one.
@@ -117,7 +126,7 @@ impl Keeper {
                 self.seen = None;
             }
             let told = asked.then_some(NodeEvent::Looked { node: self.spec.id, look });
-            for event in self.look().into_iter().chain(told) {
+            for event in self.caught(&mut look_at).into_iter().chain(told) {
                 if self.shared.events.blocking_send(event).is_err() {
                     return;
                 }
@@ -130,6 +139,16 @@ impl Keeper {
                 return;
             }
         }
+    }
+
+    /// What a look comes to. One that panics is a failure as any other: the next may do better.
+    fn caught(&mut self, look_at: &mut impl FnMut(&mut Keeper) -> Option<NodeEvent>) -> Option<NodeEvent> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| look_at(self)));
+        outcome.unwrap_or_else(|panic| {
+            let error = NodeError::panicked(&*panic);
+            tracing::error!(node = &*self.spec.name, "{error}");
+            Some(NodeEvent::Failed { node: self.spec.id, reason: shortened(error.to_string()) })
+        })
     }
 
     /// Loads the file if it is not what it was.
@@ -145,6 +164,10 @@ impl Keeper {
                 Err(error)
             }
         };
+        if let Err(NodeError::CompileTime { .. } | NodeError::CompilerTaken { .. }) = outcome {
+            // There is more to come of it, and somebody says when.
+            self.seen = None;
+        }
         let (node, name) = (self.spec.id, &*self.spec.name);
         Some(match outcome {
             Ok(program) => {
@@ -183,25 +206,28 @@ impl Keeper {
     }
 
     fn content(&mut self) -> Result<(Content, blake3::Hash), NodeError> {
-        let limit = self.shared.settings.component_bytes;
         match &self.spec.source {
             NodeSource::Script(path) => {
                 let runtime = self.runtime(path)?;
-                let found = self.sources.look(&runtime, limit, &self.log)?;
+                let found = self.sources.look(&runtime, &self.spec.limits, &self.log)?;
                 Ok((Content::Script(runtime, found.files), found.hash))
             }
             NodeSource::Component(path) => {
-                let bytes = read(path, limit)?;
+                let bytes = read(path, self.spec.limits.size)?;
                 let hash = blake3::hash(&bytes);
                 Ok((Content::Component(bytes), hash))
             }
         }
     }
 
-    fn load(&self, content: Content, hash: blake3::Hash) -> Result<Program, NodeError> {
+    fn load(&mut self, content: Content, hash: blake3::Hash) -> Result<Program, NodeError> {
         let (code, source) = match content {
             Content::Script(runtime, files) => (runtime.code, Some(files?)),
-            Content::Component(bytes) => (Arc::new(Code::load(&self.shared.engine, &bytes)?), None),
+            Content::Component(bytes) => {
+                check_header(&bytes)?;
+                let component = self.compiler.component(&bytes, hash)?;
+                (Arc::new(Code::of(&self.shared.engine, &component, hash)?), None)
+            }
         };
         if source.is_none() && code.is_runtime() {
             return Err(NodeError::NoNode);
@@ -211,11 +237,7 @@ impl Keeper {
             code,
             source,
             expected: self.spec.kind,
-            limits: Limits {
-                deadline: self.spec.deadline,
-                memory: self.spec.memory,
-                output: self.shared.settings.output_bytes,
-            },
+            limits: self.spec.limits,
             numbers: self.spec.numbers,
             has_clock: self.spec.has_clock,
             usage: self.spec.usage.clone(),
@@ -236,11 +258,72 @@ impl Keeper {
     fn version(&self, code: &Code, content: blake3::Hash) -> NodeVersion {
         let mut hasher = blake3::Hasher::new();
         hasher.update(code.hash.as_bytes()).update(content.as_bytes());
-        hasher.update(&self.spec.deadline.as_nanos().to_le_bytes()).update(&self.spec.memory.to_le_bytes());
-        hasher.update(&self.shared.settings.output_bytes.to_le_bytes()).update(&[self.spec.has_clock.into()]);
-        hasher.update(&[u8::from(self.spec.numbers == Numbers::AsStrings)]);
+        let Limits { deadline, memory, output, depth, messages, .. } = self.spec.limits;
+        hasher.update(&deadline.as_nanos().to_le_bytes());
+        for limit in [memory, output, depth, messages] {
+            hasher.update(&limit.to_le_bytes());
+        }
+        hasher.update(&[self.spec.has_clock.into(), u8::from(self.spec.numbers == Numbers::AsStrings)]);
         let hash = hasher.finalize();
         let (head, _) = hash.as_bytes().split_first_chunk::<8>().expect("a hash has 32 bytes");
         NodeVersion(u64::from_le_bytes(*head))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Weak, mpsc as std_mpsc};
+
+    use super::super::cache::CodeCache;
+    use super::*;
+    use crate::dataflow::plan::NodeId;
+
+    #[test]
+    fn a_look_that_panics_is_a_failure_and_not_the_last() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = Engine::start(16, 1 << 20, CodeCache::open(folder.path().join("code"))).expect("starts");
+        let (events, mut told) = mpsc::channel(8);
+        let shared = Arc::new(Shared {
+            settings: HostSettings::default(),
+            engine: engine.clone(),
+            runtimes: Runtimes::default(),
+            versions: vec![Versions::default()],
+            recent: vec![Recent::default()],
+            looks: vec![AtomicU64::new(1)],
+            events,
+            stopped: AtomicBool::new(false),
+            stop: Stop::default(),
+        });
+        let path = folder.path().join("node.js");
+        let node = NodeId(0);
+        let spec = NodeSpec::new(node, "node", NodeSource::Script(path.clone()));
+        let (change, changed) = std_mpsc::sync_channel(1);
+        let keeper = Keeper {
+            log: NodeLog::new(spec.name.clone(), spec.limits.log_lines),
+            sources: Sources::new(&path, Weak::new(), 0),
+            compiler: Compiler::new(engine, spec.limits.compile_time, Weak::new(), 0),
+            spec,
+            index: 0,
+            shared,
+            changed,
+            seen: None,
+            looked: 0,
+        };
+        change.send(()).expect("there is room");
+        drop(change);
+        let failed = |reason: &str| NodeEvent::Failed { node, reason: reason.into() };
+        let mut looks = 0;
+        keeper.run_with(|_| {
+            looks += 1;
+            assert_ne!(looks, 1, "a mistake");
+            Some(failed("as it should"))
+        });
+        let first = told.blocking_recv();
+        let Some(NodeEvent::Failed { reason, .. }) = &first else { panic!("{first:?}") };
+        assert!(reason.starts_with("the server failed while it loaded the file: ") && reason.contains("a mistake"));
+        // Whoever asked for the look is told that it is over.
+        assert_eq!(told.blocking_recv(), Some(NodeEvent::Looked { node, look: 1 }));
+        assert_eq!(told.blocking_recv(), Some(failed("as it should")));
+        assert_eq!(told.blocking_recv(), None);
     }
 }

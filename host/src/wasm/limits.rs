@@ -7,21 +7,65 @@ use wasmtime::ResourceLimiter;
 use super::error::Fault;
 
 /// The limits of one node.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
     /// For one batch, in time the guest itself computes: a machine that is busy with other things fails no node.
     pub deadline: Duration,
     /// Bytes of linear memory of one instance.
     pub memory: usize,
+    /// Bytes of its file; of all files of a script together.
+    pub size: u64,
+    /// Files of a script.
+    pub files: usize,
+    /// For compiling a component, by the clock on the wall. A compiler cannot be stopped: it is how long a node is waited for.
+    pub compile_time: Duration,
     /// Bytes of the answers to one batch.
     pub output: usize,
+    /// Levels of nesting of an answer; never more than 100, whatever is said here.
+    pub depth: usize,
+    /// Bytes of what else a guest says in one call: lines for the log, why rows failed, last words.
+    pub messages: usize,
+    /// Lines it may write to the log in a second.
+    pub log_lines: u32,
+    /// Calls after which an instance is replaced: engines of scripting languages leak.
+    pub calls: u32,
+    /// Bytes an instance's memory may grow by after its first call until the instance is replaced.
+    pub growth: usize,
+}
+
+impl Limits {
+    /// What a node may use if nothing is said.
+    pub const DEFAULT: Limits = Limits {
+        deadline: Duration::from_millis(100),
+        memory: 64 << 20,
+        size: 64 << 20,
+        files: 1_000,
+        compile_time: Duration::from_secs(120),
+        output: 8 << 20,
+        depth: MAX_DEPTH,
+        messages: 4 << 20,
+        log_lines: 100,
+        calls: 1_000,
+        growth: 16 << 20,
+    };
+
+    /// Levels of nesting that an answer may have.
+    pub(super) fn levels(&self) -> usize {
+        self.depth.min(MAX_DEPTH)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits::DEFAULT
+    }
 }
 
 /// How many times its deadline a batch may take by the clock on the wall, however little of it the guest computed.
 const WALL_FACTOR: u32 = 10;
 
-/// Levels of nesting of an answer. Below what a recursive reader of JSON can stand.
-pub(super) const MAX_DEPTH: usize = 100;
+/// Levels of nesting that an answer may have at most: reading, comparing and dropping values recurse, in clients too.
+const MAX_DEPTH: usize = 100;
 
 /// Counts the memory of one instance.
 #[derive(Debug)]
@@ -55,7 +99,7 @@ impl ResourceLimiter for MemoryLimit {
         if allowed {
             self.used = used;
         } else {
-            self.refused = Some(Fault::Memory { limit_mib: self.limit >> 20 });
+            self.refused = Some(Fault::Memory { limit: self.limit });
         }
         Ok(allowed)
     }

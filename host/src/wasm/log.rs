@@ -12,8 +12,7 @@ pub(super) enum Level {
     Error,
 }
 
-/// Lines a node may write in each [`PERIOD`]; the rest is counted and dropped.
-const LINES: u32 = 100;
+/// In which a node may write so many lines; the rest is counted and dropped.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Bytes of one line; the rest is cut.
@@ -26,6 +25,8 @@ pub(super) struct NodeLog(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     name: Arc<str>,
+    /// That may be written in each [`PERIOD`].
+    lines: u32,
     budget: Mutex<Budget>,
 }
 
@@ -37,15 +38,17 @@ struct Budget {
 }
 
 impl NodeLog {
-    pub fn new(name: Arc<str>) -> Self {
-        NodeLog(Arc::new(Inner { name, budget: Mutex::new(Budget { since: Instant::now(), written: 0, dropped: 0 }) }))
+    /// The log of the node `name`, which may write so many lines a second.
+    pub fn new(name: Arc<str>, lines: u32) -> Self {
+        let budget = Mutex::new(Budget { since: Instant::now(), written: 0, dropped: 0 });
+        NodeLog(Arc::new(Inner { name, lines, budget }))
     }
 
     /// Writes `text`, a line of the log for each of its lines.
     pub fn write(&self, level: Level, text: &str) {
         let mut lines = text.lines();
         // What cannot be written is counted without being looked at: a text may have millions of lines.
-        for line in lines.by_ref().take(LINES as usize) {
+        for line in lines.by_ref().take(self.0.lines as usize) {
             if self.admit() {
                 self.line(level, cut(line));
             }
@@ -79,7 +82,7 @@ impl NodeLog {
                 tracing::warn!(target: "sangre::node", node = &*self.0.name, "{dropped} lines of the node were dropped");
             }
         }
-        if budget.written < LINES {
+        if budget.written < self.0.lines {
             budget.written += 1;
             true
         } else {
@@ -100,9 +103,9 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_and_not_written() {
-        let log = NodeLog::new("noisy".into());
+        let log = NodeLog::new("noisy".into(), 7);
         log.write(Level::Info, &"x\n".repeat(1_000_000));
         let budget = log.0.budget.lock().expect("nobody panicked");
-        assert_eq!((budget.written, budget.dropped), (LINES, 1_000_000 - LINES));
+        assert_eq!((budget.written, budget.dropped), (7, 1_000_000 - 7));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::batch::Numbers;
 use super::bindings::{Answers, Script, SourceFile};
@@ -193,6 +193,13 @@ impl Program {
 
 /// A new guest, with its source loaded.
 fn started(parts: &Parts) -> Result<(Guest, NodeKind), NodeError> {
+    let begin = Instant::now();
+    let started = start(parts)?;
+    parts.usage.started(begin.elapsed());
+    Ok(started)
+}
+
+fn start(parts: &Parts) -> Result<(Guest, NodeKind), NodeError> {
     let start = Guest::start(&parts.code, parts.limits, parts.log.clone());
     let mut guest = start.map_err(|fault| match fault {
         Fault::Start(reason) => NodeError::Start(reason),

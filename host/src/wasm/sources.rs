@@ -19,10 +19,8 @@ use super::runtime::{Reader, Runtime};
 use super::watch::Watch;
 
 /// What a reader may take for one file.
-const READER: Limits = Limits { deadline: Duration::from_secs(5), memory: 64 << 20, output: 16 << 20 };
-
-/// Files of one script at most.
-const MAX_FILES: usize = 1_000;
+const READER: Limits =
+    Limits { deadline: Duration::from_secs(5), memory: 64 << 20, output: 16 << 20, ..Limits::DEFAULT };
 
 /// What one look at a script's files found.
 pub(super) struct Found {
@@ -51,7 +49,7 @@ struct Look<'a> {
     /// Once something is to be read.
     code: Option<Arc<Code>>,
     log: &'a NodeLog,
-    limit: u64,
+    limits: &'a Limits,
     size: u64,
     hasher: blake3::Hasher,
     known: HashMap<blake3::Hash, Result<Unit, String>>,
@@ -65,9 +63,9 @@ impl Sources {
         Sources { folder, entry, watch, node, known: HashMap::new() }
     }
 
-    /// Looks at all files, which may have `limit` bytes together. An error is about the files as such: one is missing, too
+    /// Looks at all files, whose number and bytes together are limited. An error is about the files as such: one is missing, too
     /// large, cannot be read.
-    pub fn look(&mut self, runtime: &Runtime, limit: u64, log: &NodeLog) -> Result<Found, NodeError> {
+    pub fn look(&mut self, runtime: &Runtime, limits: &Limits, log: &NodeLog) -> Result<Found, NodeError> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(runtime.reader.as_ref().map_or(&[], |reader| reader.version()));
         let mut look = Look {
@@ -75,7 +73,7 @@ impl Sources {
             reader: runtime.reader.as_deref(),
             code: None,
             log,
-            limit,
+            limits,
             size: 0,
             hasher,
             known: HashMap::new(),
@@ -117,9 +115,9 @@ impl Look<'_> {
                 if names.contains(&found) {
                     continue;
                 }
-                if names.len() == MAX_FILES {
+                if names.len() >= self.limits.files {
                     let (importer, line, from) = (name, import.line, import.from.clone());
-                    return Err(NodeError::TooManyFiles { importer, line, from, limit: MAX_FILES });
+                    return Err(NodeError::TooManyFiles { importer, line, from, limit: self.limits.files });
                 }
                 names.push(found.clone());
                 waiting.push_back((found, Some((name.clone(), import.clone()))));
@@ -143,8 +141,9 @@ impl Look<'_> {
 
     fn unit(&mut self, name: &str, importer: Option<(String, Imported)>) -> Result<Unit, NodeError> {
         let path = self.sources.path(name).unwrap_or_else(|| self.sources.folder.clone());
-        let too_large = |size| NodeError::TooLarge { path: path.clone(), size, limit: self.limit };
-        let bytes = read(&path, self.limit - self.size).map_err(|error| match (error, &importer) {
+        let limit = self.limits.size;
+        let too_large = |size| NodeError::TooLarge { path: path.clone(), size, limit };
+        let bytes = read(&path, limit - self.size).map_err(|error| match (error, &importer) {
             // The limit is one of all files.
             (NodeError::TooLarge { size, .. }, _) => too_large(self.size + size),
             (NodeError::Missing(path), Some((importer, import))) => missing(importer, import, path),

@@ -6,8 +6,9 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::batch::Questions;
+use super::batch::{Numbers, Questions};
 use super::error::NodeError;
 use super::host::{HostSettings, NodeEvent, NodeHost, NodeSource, NodeSpec};
 use super::program::{NodeKind, Program};
@@ -43,9 +44,24 @@ fn located(file: &Path, reason: &str) -> String {
     }
 }
 
+/// What a configuration would say of the node.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Given {
+    /// What queries use it as.
+    pub kind: Option<NodeKind>,
+    /// `None`: the default.
+    pub deadline: Option<Duration>,
+    /// Bytes of one instance. `None`: the default.
+    pub memory: Option<usize>,
+    pub numbers: Numbers,
+    /// What its clocks show, in milliseconds since 1970. `None`: it has none.
+    pub tick: Option<u64>,
+}
+
 /// A loaded node.
 pub struct Trial {
     program: Arc<Program>,
+    tick: u64,
     usage: Arc<Usage>,
     /// What the program is loaded by; ends with this value.
     _host: NodeHost,
@@ -55,17 +71,21 @@ pub struct Trial {
 pub type Answer = Result<Value, Arc<GuestError>>;
 
 impl Trial {
-    /// Loads a node with the default limits. Takes seconds where a runtime has to be built or a large component compiled.
-    pub async fn load(source: NodeSource, kind: Option<NodeKind>) -> Result<Self, TrialError> {
+    /// Loads a node. Takes seconds where a runtime has to be built or a large component compiled.
+    pub async fn load(source: NodeSource, given: Given) -> Result<Self, TrialError> {
         let file = source.path().to_owned();
-        let spec = NodeSpec { kind, ..NodeSpec::new(NODE, file_name(&source), source) };
+        let mut spec = NodeSpec::new(NODE, file_name(&source), source);
+        (spec.kind, spec.numbers, spec.has_clock) = (given.kind, given.numbers, given.tick.is_some());
+        spec.limits.deadline = given.deadline.unwrap_or(spec.limits.deadline);
+        spec.limits.memory = given.memory.unwrap_or(spec.limits.memory);
+        let tick = given.tick.unwrap_or_default();
         let usage = spec.usage.clone();
         let (host, mut events) = NodeHost::start(HostSettings { parallel: 1, ..HostSettings::default() }, vec![spec])?;
         loop {
             match events.recv().await {
                 Some(NodeEvent::Loaded { version, .. }) => {
                     if let Some(program) = host.program_of(NODE, version) {
-                        return Ok(Trial { program, usage, _host: host });
+                        return Ok(Trial { program, tick, usage, _host: host });
                     }
                 }
                 Some(NodeEvent::Failed { reason, .. }) => return Err(TrialError::NotLoaded { file, reason }),
@@ -84,9 +104,10 @@ impl Trial {
         self.program.supersede();
     }
 
-    /// Asks all rows with the same args, in batches as the server would make them, and waits; an answer for each, in order.
+    /// Asks all rows with the same args and at the same time, in batches as the server would make them, and waits; an answer for each, in order.
     pub fn ask(&self, args: &Value, rows: &[Value]) -> Vec<Answer> {
-        let call = |row: &Value| Arc::new(GuestCall::new(NODE, self.program.version(), 0, args.clone(), row.clone()));
+        let call =
+            |row: &Value| Arc::new(GuestCall::new(NODE, self.program.version(), self.tick, args.clone(), row.clone()));
         let calls: Vec<Arc<GuestCall>> = rows.iter().map(call).collect();
         let questions = Questions::new(calls.clone(), self.program.numbers());
         let mut next = 0;

@@ -9,6 +9,8 @@ pub struct Usage {
     batches: AtomicU64,
     computed_ns: AtomicU64,
     memory: AtomicU64,
+    instances: AtomicU64,
+    starting_ns: AtomicU64,
 }
 
 /// See [`Usage`].
@@ -20,6 +22,10 @@ pub struct Used {
     pub computed: Duration,
     /// The most bytes of memory an instance had.
     pub memory: u64,
+    /// Instances that were started.
+    pub instances: u64,
+    /// What it took to start them, sources loaded.
+    pub starting: Duration,
 }
 
 impl Usage {
@@ -30,12 +36,20 @@ impl Usage {
         self.memory.fetch_max(memory as u64, Ordering::Relaxed);
     }
 
+    /// Counts an instance that was started.
+    pub(super) fn started(&self, took: Duration) {
+        self.instances.fetch_add(1, Ordering::Relaxed);
+        self.starting_ns.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+    }
+
     /// The counts now.
     pub fn now(&self) -> Used {
         Used {
             batches: self.batches.load(Ordering::Relaxed),
             computed: Duration::from_nanos(self.computed_ns.load(Ordering::Relaxed)),
             memory: self.memory.load(Ordering::Relaxed),
+            instances: self.instances.load(Ordering::Relaxed),
+            starting: Duration::from_nanos(self.starting_ns.load(Ordering::Relaxed)),
         }
     }
 }

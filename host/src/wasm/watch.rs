@@ -14,6 +14,8 @@ use notify::{RecursiveMode, Watcher};
 pub(super) struct Watch {
     /// Told of events; stops them when it is dropped.
     watcher: Mutex<Option<notify::RecommendedWatcher>>,
+    /// By node.
+    changed: Vec<SyncSender<()>>,
     folders: Mutex<BTreeSet<PathBuf>>,
     names: Arc<Names>,
 }
@@ -26,13 +28,19 @@ impl Watch {
     /// says all there is to say.
     pub fn start(changed: Vec<SyncSender<()>>) -> Self {
         let names = Arc::new(Names(changed.iter().map(|_| Mutex::default()).collect()));
-        let told = names.clone();
+        let (told, senders) = (names.clone(), changed.clone());
         let watcher =
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| tell(&told, &changed, event));
+            notify::recommended_watcher(move |event: notify::Result<notify::Event>| tell(&told, &senders, event));
         let watcher = watcher.inspect_err(|error| {
             tracing::warn!("files of nodes cannot be watched, so edits take effect at the next start: {error}");
         });
-        Watch { watcher: Mutex::new(watcher.ok()), folders: Mutex::default(), names }
+        Watch { watcher: Mutex::new(watcher.ok()), changed, folders: Mutex::default(), names }
+    }
+
+    /// Tells `node` as if its file had changed.
+    pub fn wake(&self, node: usize) {
+        // Full: it was told already and has not looked yet.
+        let _ = self.changed[node].try_send(());
     }
 
     /// Has `node` told of changes of the file at `path` too, which need not exist. Where its folder cannot be watched the

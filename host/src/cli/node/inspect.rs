@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::{size_of, test};
-use crate::wasm::{self, Gives, Import, Inspected, NodeKind, NodeSource, Trial};
+use crate::wasm::{self, Given, Gives, Import, Inspected, NodeKind, NodeSource, Trial};
 
 /// Prints what the file at `path` is; fails if no server could run it.
 pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
@@ -21,7 +21,7 @@ pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
         }
         source @ NodeSource::Script(_) => {
             let size = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len();
-            let kind = Trial::load(source, None).await?.kind();
+            let kind = Trial::load(source, Given::default()).await?.kind();
             (script(path, size, kind), true)
         }
     };

@@ -9,11 +9,13 @@ mod test;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
 
 use clap::{Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use crate::wasm::{NodeKind, Stop};
+use crate::config;
+use crate::wasm::{self, Given, NodeKind, Stop};
 
 /// What can be done with nodes.
 #[derive(Debug, Subcommand)]
@@ -51,6 +53,8 @@ pub enum NodeCommand {
         /// What the node is, where its source does not say so
         #[arg(long)]
         kind: Option<Kind>,
+        #[command(flatten)]
+        settings: Settings,
     },
     /// Kind, interface version, imports and size of a node's file
     Inspect {
@@ -62,6 +66,42 @@ pub enum NodeCommand {
         /// The folder, which is to be `runtimes` beside `sangre`; made if it is not there
         dir: PathBuf,
     },
+}
+
+/// What `sangre.yaml` would say of a node.
+#[derive(Debug, clap::Args)]
+pub struct Settings {
+    /// As `every:`, such as 3s: the node may read the clock and randomness. All rows are asked in one tick, which begins now
+    #[arg(long, value_parser = |text: &str| config::EVERY.read(text))]
+    every: Option<u64>,
+    /// As `numbers:`: numbers in rows and args reach the node as strings
+    #[arg(long)]
+    numbers: Option<Numbers>,
+    /// As `deadline:`, such as 1s: the longest a batch may be computed [default: 100ms]
+    #[arg(long, value_parser = |text: &str| config::DEADLINE.read(text))]
+    deadline: Option<u64>,
+    /// As `memory:`, such as 128MiB: the most an instance may have [default: 64MiB, of Python scripts 256MiB]
+    #[arg(long, value_parser = |text: &str| config::MEMORY.read(text))]
+    memory: Option<u64>,
+}
+
+/// How a node is given numbers, if not as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Numbers {
+    String,
+}
+
+impl Settings {
+    fn given(&self, kind: Option<NodeKind>) -> Given {
+        let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
+        Given {
+            kind,
+            deadline: self.deadline.map(Duration::from_millis),
+            memory: self.memory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+            numbers: wasm::Numbers::new(self.numbers.is_some()),
+            tick: self.every.map(|_| now()),
+        }
+    }
 }
 
 /// A language there is a template for.
@@ -102,8 +142,9 @@ pub async fn run(command: NodeCommand, shutdown: CancellationToken) -> anyhow::R
             NodeCommand::Build { path, output, kind } => {
                 build::run(&path, output, kind.map(NodeKind::from), stop.clone()).await
             }
-            NodeCommand::Test { file, rows, args, kind } => {
-                test::run(&file, &rows, &args, kind.map(NodeKind::from), stop.clone()).await
+            NodeCommand::Test { file, rows, args, kind, settings } => {
+                let given = settings.given(kind.map(NodeKind::from));
+                test::run(&file, &rows, &args, given, stop.clone()).await
             }
             NodeCommand::Inspect { file } => inspect::run(&file).await,
             NodeCommand::Runtimes { dir } => runtimes::run(&dir, stop.clone()).await,

@@ -15,7 +15,7 @@ use anyhow::{Context as _, ensure};
 
 use super::{build, project, size_of};
 use crate::data::Value;
-use crate::wasm::{Answer, NodeKind, NodeSource, Stop, Trial, Used};
+use crate::wasm::{Answer, Given, NodeKind, NodeSource, Stop, Trial, Used};
 
 /// Rows that are asked one by one, each of an instance of its own, which takes up to some milliseconds.
 const ALONE: usize = 500;
@@ -24,12 +24,12 @@ const ALONE: usize = 500;
 const TOLD: usize = 5;
 
 /// Asks the node at `path` the rows in a file. Fails if any row does, or has not always the same answer.
-pub async fn run(path: &Path, rows: &Path, args: &str, kind: Option<NodeKind>, stop: Stop) -> anyhow::Result<ExitCode> {
+pub async fn run(path: &Path, rows: &Path, args: &str, given: Given, stop: Stop) -> anyhow::Result<ExitCode> {
     let args = read_args(args)?;
     let rows = read_rows(rows)?;
-    let built = if path.is_dir() { Some(built(path, kind, stop).await?) } else { None };
+    let built = if path.is_dir() { Some(built(path, given.kind, stop).await?) } else { None };
     let node = built.as_ref().map_or_else(|| node_of(path), |(_, component)| NodeSource::Component(component.clone()));
-    let trial = Trial::load(node, kind).await?;
+    let trial = Trial::load(node, given).await?;
     check_rows(trial.kind(), &rows)?;
     let report = tokio::task::spawn_blocking(move || Report::of(&trial, &args, &rows)).await?;
     std::io::stdout().write_all(report.answers().as_bytes())?;

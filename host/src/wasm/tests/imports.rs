@@ -75,7 +75,8 @@ async fn errors_name_the_file_they_are_in() {
     let import = "import { f } from './lib/f.ts';\nexport const transform = (row) =>\n  f(row);\n";
     let mut bench =
         script(&[("probe.js", import), ("lib/f.ts", "\ntype A = 1;\nexport function f(x: any) { return x.a.b; }")]);
-    let expected = "lib/f.ts:3: TypeError: cannot read property 'b' of undefined, called at probe.js:3 (the row has no fields)";
+    let expected =
+        "lib/f.ts:3: TypeError: cannot read property 'b' of undefined, called at probe.js:3 (the row has no fields)";
     assert_eq!(bench.once("{}").await, Err(expected.into()));
     let reason = refused(&[("probe.js", import), ("lib/f.ts", "\nexport const f = ;")]).await;
     assert_eq!(reason, "lib/f.ts:2:18: SyntaxError: unexpected ;");
@@ -117,9 +118,9 @@ async fn all_files_together_have_the_limit() {
     let (entry, lib) = (folder.path().join("probe.js"), folder.path().join("lib.js"));
     std::fs::write(&entry, "import './lib.js';").expect("written");
     std::fs::write(&lib, " ".repeat(100)).expect("written");
-    let settings = HostSettings { component_bytes: 117, ..settings() };
-    let spec = NodeSpec::new(NODE, "probe", NodeSource::Script(entry));
-    let (_host, mut events) = NodeHost::start(settings, vec![spec]).expect("starts");
+    let mut spec = NodeSpec::new(NODE, "probe", NodeSource::Script(entry));
+    spec.limits.size = 117;
+    let (_host, mut events) = NodeHost::start(settings(), vec![spec]).expect("starts");
     let Some(NodeEvent::Failed { reason, .. }) = events.recv().await else { panic!("loaded") };
     assert!(reason.ends_with("lib.js has 118 bytes: a node may have 117"), "{reason}");
 }

@@ -148,7 +148,7 @@ async fn one_bad_row_harms_no_other() {
 #[tokio::test]
 async fn memory_is_limited() {
     let source = "export function transform() { const a = []; for (;;) a.push('x'.repeat(100000) + a.length); }";
-    let mut bench = Bench::new("probe.js", source.as_bytes(), |spec| spec.deadline = Duration::from_secs(10));
+    let mut bench = Bench::new("probe.js", source.as_bytes(), |spec| spec.limits.deadline = Duration::from_secs(10));
     let error = bench.once("1").await;
     assert!(error.as_ref().is_err_and(|message| message.contains("memory")), "{error:?}");
 }
@@ -288,7 +288,10 @@ async fn a_filter_is_told_what_it_answered() {
 async fn modules_that_cannot_be_are_refused_with_their_place() {
     for (source, expected) in [
         ("import _ from 'lodash';", "probe.js:1: imports \"lodash\": a script imports relative files alone"),
-        ("import fs from 'node:fs';", "probe.js:1: imports \"node:fs\": it is a part of Node.js, and a node has no files"),
+        (
+            "import fs from 'node:fs';",
+            "probe.js:1: imports \"node:fs\": it is a part of Node.js, and a node has no files",
+        ),
         ("import a from './a.json';", "probe.js:1: imports \"./a.json\": scripts import .js, .mjs, .ts and .mts files"),
         (
             "\nconst a = await import('./a.js');",

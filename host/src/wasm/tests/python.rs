@@ -312,13 +312,13 @@ async fn recursion_through_builtins_fits_the_stack_too() {
 async fn memory_is_limited() {
     let source =
         "def transform(row, args):\n    a = []\n    while row == 2:\n        a.append('x' * 1_000_000)\n    return row";
-    let mut bench = Bench::new("probe.py", source.as_bytes(), |spec| spec.deadline = Duration::from_secs(10));
+    let mut bench = Bench::new("probe.py", source.as_bytes(), |spec| spec.limits.deadline = Duration::from_secs(10));
     let version = bench.loaded().await;
     let answers = bench.ask(version, "{}", &["1", "2", "3"]).await;
     assert_eq!((&answers[0], &answers[2]), (&Ok("1".into()), &Ok("3".into())));
     let error = &answers[1];
     assert!(error.as_ref().is_err_and(|message| message.contains("MemoryError: the node's memory")), "{error:?}");
-    let mut small = Bench::new("probe.py", source.as_bytes(), |spec| spec.memory = 8 << 20);
+    let mut small = Bench::new("probe.py", source.as_bytes(), |spec| spec.limits.memory = 8 << 20);
     assert_eq!(small.failed().await, "cannot be started: used more than its 8 MiB of memory");
 }
 

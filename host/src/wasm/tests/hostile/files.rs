@@ -116,7 +116,7 @@ async fn a_file_too_large_is_refused() {
         format!("{} has 104857600 bytes: a node may have 67108864", path.display())
     );
     std::fs::write(&path, vec![0; 100]).expect("written");
-    let said = reason(NodeSource::Component(path), |settings| settings.component_bytes = 99).await;
+    let said = reason(NodeSource::Component(path), |limits| limits.size = 99).await;
     assert!(said.ends_with("has 100 bytes: a node may have 99"), "{said}");
 }
 
@@ -137,10 +137,10 @@ async fn what_is_no_file_is_not_waited_for() {
 }
 
 /// Why the file is not taken.
-async fn reason(source: NodeSource, adjust: impl FnOnce(&mut HostSettings)) -> String {
-    let mut settings = settings();
-    adjust(&mut settings);
-    let (_host, mut events) = NodeHost::start(settings, vec![NodeSpec::new(NODE, "big", source)]).expect("starts");
+async fn reason(source: NodeSource, adjust: impl FnOnce(&mut Limits)) -> String {
+    let mut spec = NodeSpec::new(NODE, "big", source);
+    adjust(&mut spec.limits);
+    let (_host, mut events) = NodeHost::start(settings(), vec![spec]).expect("starts");
     match tokio::time::timeout(Duration::from_secs(120), events.recv()).await.expect("in time") {
         Some(NodeEvent::Failed { reason, .. }) => reason,
         other => panic!("not a failure: {other:?}"),

@@ -6,6 +6,7 @@
 mod answers;
 mod files;
 mod imports;
+mod limits;
 mod memory;
 mod state;
 mod time;

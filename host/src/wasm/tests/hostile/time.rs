@@ -32,7 +32,7 @@ async fn a_script_that_never_ends_while_it_is_loaded_is_not_taken() {
 #[tokio::test]
 async fn one_that_hangs_on_every_row_is_given_up_soon() {
     let bytes = Wat { body: FOR_EVER, ..Wat::default() }.build();
-    let mut bench = Bench::new("probe.wasm", &bytes, |spec| spec.deadline = Duration::from_millis(20));
+    let mut bench = Bench::new("probe.wasm", &bytes, |spec| spec.limits.deadline = Duration::from_millis(20));
     let version = bench.loaded().await;
     let rows: Vec<String> = (0..5_000).map(|row| row.to_string()).collect();
     // At 20 ms each they would take longer than the bench waits.

@@ -1,0 +1,112 @@
+//! Compiles the component of one node, on a thread that nobody has to wait for.
+//!
+//! A compiler cannot be stopped. One that takes longer than it may is left alone, so what is limited is how long the node is waited
+//! for: then it counts as failed, and the version before stays. What comes of it late is taken all the same, as it would be at the next start,
+//! from the cache. Until then nothing else of this node is compiled, so however often its file changes, it takes one compiler.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use wasmtime::component::Component;
+
+use super::engine::{Engine, STACK_SIZE};
+use super::error::NodeError;
+use super::watch::Watch;
+
+/// See the module.
+pub(super) struct Compiler {
+    engine: Engine,
+    limit: Duration,
+    /// Told when one that was late is done, about this node.
+    watch: Weak<Watch>,
+    node: usize,
+    /// What was not done in its time.
+    late: Option<Task>,
+}
+
+/// Something that is being compiled.
+struct Task {
+    /// Of its bytes.
+    hash: blake3::Hash,
+    since: Instant,
+    outcome: Receiver<Result<Component, NodeError>>,
+}
+
+impl Compiler {
+    /// For the node with this index, which may be compiled for as long as `limit`.
+    pub fn new(engine: Engine, limit: Duration, watch: Weak<Watch>, node: usize) -> Self {
+        Compiler { engine, limit, watch, node, late: None }
+    }
+
+    /// What `bytes`, which have this hash, compile to.
+    ///
+    /// After [`NodeError::CompileTime`] and [`NodeError::CompilerTaken`] the node is told of a change when it is worth asking again.
+    pub fn component(&mut self, bytes: &Arc<[u8]>, hash: blake3::Hash) -> Result<Component, NodeError> {
+        let limit = self.limit;
+        let task = match self.late.take() {
+            Some(task) if task.hash == hash => task,
+            Some(task) if matches!(task.outcome.try_recv(), Err(TryRecvError::Empty)) => {
+                self.late = Some(task);
+                return self.engine.find(bytes).ok_or(NodeError::CompilerTaken { limit });
+            }
+            _ => match self.engine.find(bytes) {
+                Some(component) => return Ok(component),
+                None => self.begin(bytes.clone(), hash)?,
+            },
+        };
+        match task.outcome.recv_timeout(limit.saturating_sub(task.since.elapsed())) {
+            Ok(outcome) => outcome,
+            Err(RecvTimeoutError::Timeout) => {
+                self.late = Some(task);
+                Err(NodeError::CompileTime { limit })
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(NodeError::Panic("its compiler ended".into())),
+        }
+    }
+
+    fn begin(&self, bytes: Arc<[u8]>, hash: blake3::Hash) -> Result<Task, NodeError> {
+        let (sender, outcome) = sync_channel(1);
+        let (engine, watch, node) = (self.engine.clone(), self.watch.clone(), self.node);
+        let run = move || {
+            let compiled = catch_unwind(AssertUnwindSafe(|| engine.compile_anew(&bytes)));
+            // An error means that nobody wants to know any more.
+            let _ = sender.send(compiled.unwrap_or_else(|panic| Err(NodeError::panicked(&*panic))));
+            if let Some(watch) = watch.upgrade() {
+                watch.wake(node);
+            }
+        };
+        let named = std::thread::Builder::new().name("node-compiler".into()).stack_size(STACK_SIZE);
+        named.spawn(run).map_err(|error| NodeError::Engine(error.to_string()))?;
+        Ok(Task { hash, since: Instant::now(), outcome })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wasm::cache::CodeCache;
+
+    #[test]
+    fn one_compiler_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = Engine::start(16, 1 << 20, CodeCache::open(folder.path().join("code"))).expect("starts");
+        let mut compiler = Compiler::new(engine, Duration::from_secs(60), Weak::new(), 0);
+        let bytes: Arc<[u8]> = wat::parse_str("(component)").expect("a component").into();
+        let hash = blake3::hash(&bytes);
+        let (busy, outcome) = sync_channel(1);
+        compiler.late = Some(Task { hash: blake3::hash(b"before"), since: Instant::now(), outcome });
+        for _ in 0..2 {
+            let refused = compiler.component(&bytes, hash).err();
+            assert!(matches!(refused, Some(NodeError::CompilerTaken { .. })), "{refused:?}");
+        }
+        busy.send(Err(NodeError::NotWasm)).expect("it is waited for");
+        assert!(compiler.component(&bytes, hash).is_ok());
+        // One that ended without a word is no reason to wait.
+        let (busy, outcome) = sync_channel(1);
+        drop(busy);
+        compiler.late = Some(Task { hash: blake3::hash(b"before"), since: Instant::now(), outcome });
+        assert!(compiler.component(&bytes, hash).is_ok(), "from the cache");
+    }
+}

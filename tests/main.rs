@@ -23,6 +23,7 @@ mod original_defects;
 mod outage;
 mod partitions;
 mod refusals;
+mod release;
 mod reload;
 mod reload_under_load;
 mod resume;

@@ -158,6 +158,17 @@ async fn a_new_crate_brings_all_it_is_built_from() -> Result<()> {
     assert!(said.contains("kind       map: transform(row, args)\ninterface  sangre:node/map-rows@0.1.0\n"), "{said}");
     let said = folder.bad("build map-crate -o other.wasm --kind filter").await?;
     assert!(said.contains("it is a map, not a filter") && !folder.path("other.wasm").exists(), "{said}");
+    for (attribute, expected) in [
+        ("", "map-crate: no function is a node: write #[sangre_node::keep], #[sangre_node::transform]"),
+        ("#[sangre_node::map]", "src/lib.rs:1:1: error: the function of a map is marked #[sangre_node::transform]"),
+    ] {
+        folder.write(
+            "map-crate/src/lib.rs",
+            &format!("{attribute}\npub fn f(x: u8, _: sangre_node::Args) -> u8 {{ x }}"),
+        )?;
+        let said = folder.bad("build map-crate").await?;
+        assert!(said.contains(expected), "{said}");
+    }
     // The one that is there stays when the next cannot be built.
     folder.write("map-crate/src/lib.rs", "fn main( {")?;
     let before = fs::read(folder.path("map-crate/map-crate.wasm"))?;
@@ -287,6 +298,8 @@ async fn what_is_asked_wrongly_is_said() -> Result<()> {
         "sum.js",
         "export function reduce(rows, args) { if (!rows.length) throw new Error('none'); return rows.length; }\n",
     )?;
+    folder.write("lib/bad.js", "export let = 1;")?;
+    folder.write("lib/none.js", "export const redcue = (rows) => rows.length;")?;
     folder.write("rows.json", r#"[{ "id": 1 }]"#)?;
     folder.write("lists.json", "[[1], []]")?;
     for (line, expected) in [
@@ -296,7 +309,10 @@ async fn what_is_asked_wrongly_is_said() -> Result<()> {
         ("test sum.js --rows lists.json --kind map", "is a reduce, but queries use it as a map"),
         ("test sum.js --rows absent.json", "cannot read absent.json"),
         ("test sum.js --rows sum.js", "sum.js is not JSON"),
-        ("inspect lists.json", "lists.json is not a script this server runs"),
+        ("inspect lists.json", "error: lists.json is not a script this server runs"),
+        ("test lib/bad.js --rows lists.json", "error: lib/bad.js:1:8: SyntaxError"),
+        ("test lib/none.js --rows lists.json", "error: lib/none.js exports no node, but redcue: export"),
+        ("test lib/absent.js --rows lists.json", "error: lib/absent.js does not exist"),
         ("build lists.json", "lists.json is no source of a node"),
         ("build absent", "cannot read absent"),
     ] {

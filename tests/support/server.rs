@@ -159,14 +159,19 @@ impl Server {
     }
 
     async fn listening_with(config: &Value, environment: &[(&str, &str)]) -> Result<Server> {
+        Server::listening_as(Path::new(PROGRAM), config, environment).await
+    }
+
+    /// The same, where the program under test is the file `program`.
+    pub async fn listening_as(program: &Path, config: &Value, environment: &[(&str, &str)]) -> Result<Server> {
         let folder = tempfile::Builder::new().prefix("sangre-test-").tempdir()?;
         write_config(folder.path(), config)?;
-        let (running, address, admin) = Server::run(folder.path(), environment).await?;
+        let (running, address, admin) = Server::run(program, folder.path(), environment).await?;
         Ok(Server { running, address, admin, folder })
     }
 
-    async fn run(folder: &Path, environment: &[(&str, &str)]) -> Result<(Running, String, String)> {
-        let mut command = Command::new(PROGRAM);
+    async fn run(program: &Path, folder: &Path, environment: &[(&str, &str)]) -> Result<(Running, String, String)> {
+        let mut command = Command::new(program);
         command.args(["serve", "-c", "sangre.yaml"]).current_dir(folder).envs(environment.iter().copied());
         let mut running = Running::spawn(command)?;
         let line = running.line("listening on http://").await?;
@@ -177,7 +182,7 @@ impl Server {
 
     /// Starts the same server again, on new ports, after its process has ended.
     pub async fn restart(&mut self) -> Result<()> {
-        (self.running, self.address, self.admin) = Server::run(self.folder.path(), &[]).await?;
+        (self.running, self.address, self.admin) = Server::run(Path::new(PROGRAM), self.folder.path(), &[]).await?;
         self.ready().await
     }
 
@@ -221,6 +226,11 @@ impl Server {
 
     pub async fn get(&self, path: &str) -> Result<Response> {
         http::get(&self.address, path, &[]).await
+    }
+
+    /// Where its configuration is.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Replaces the configuration file in one step.

@@ -33,6 +33,7 @@ enum Command {
         port: Option<u16>,
     },
     /// A starter sangre.yaml from the foreign keys of $DATABASE_URL
+    #[command(hide = true)]
     Init(Unsupported),
     /// The server
     Serve {
@@ -121,6 +122,7 @@ mod tests {
             "serve -c a.yaml --strict",
             "check --sql",
             "node test x.wasm --rows r.json",
+            "node runtimes dist/runtimes",
             "types -c a",
         ] {
             Arguments::try_parse_from(["sangre"].into_iter().chain(line.split(' '))).expect(line);

@@ -1,5 +1,7 @@
 //! What the process shares with its surroundings: signals, the log, the bound on open files.
 
+use std::io::IsTerminal as _;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -13,7 +15,9 @@ pub fn log_to_stderr() {
     let named = ["SANGRE_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok());
     let filter = EnvFilter::new(named.as_deref().unwrap_or("warn,sangre=info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::CLOSE);
-    log.with_writer(std::io::stderr).init();
+    // Colours are for people: a file or another program would be given their codes.
+    let is_read = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    log.with_ansi(is_read).with_writer(std::io::stderr).init();
 }
 
 /// Cancelled by the first Ctrl-C, SIGTERM or SIGHUP. The second one ends the process at once.

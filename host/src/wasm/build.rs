@@ -57,6 +57,9 @@ pub fn rust(dir: &Path, stop: &Stop) -> Result<PathBuf, ToolError> {
         ("RUSTFLAGS", OsStr::new("")),
         ("CARGO_ENCODED_RUSTFLAGS", OsStr::new("")),
     ];
+    if !target.join(TARGET).exists() {
+        tracing::info!("building a Rust node, the first time with all it depends on: that takes up to a minute");
+    }
     // A line for each error, which begins with its place.
     let args = ["build", "--release", "--quiet", "--message-format=short", "--target", TARGET];
     CARGO.run(dir, args, &env, stop)?;

@@ -16,7 +16,7 @@ pub enum ToolError {
     Missing { what: &'static str, program: &'static str, remedy: &'static str },
     #[error("{what} needs {part} of {program}, which is not there: {remedy}")]
     Incomplete { what: &'static str, part: &'static str, program: &'static str, remedy: &'static str },
-    #[error("{what}: {program} failed: {said}")]
+    #[error("{what}: the program {program} failed: {said}")]
     Failed { what: &'static str, program: &'static str, said: String },
     #[error("{what}: {program} is version {found}, but {needed} is needed: {remedy}")]
     Old { what: &'static str, program: &'static str, found: String, needed: String, remedy: &'static str },
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(run("echo fine; echo error >&2", &stop).expect("it runs"), "fine\n");
         let rustc = "w.rs:1:1: warning: unused\na.rs:2:3: error[E0425]: no `x`\nb.rs:4:5: error: no `y`\nerror: could not compile";
         let failed = run(&format!("echo '{rustc}' >&2; exit 1"), &stop).expect_err("it fails").to_string();
-        assert_eq!(failed, "trying: sh failed: a.rs:2:3: error[E0425]: no `x`\nb.rs:4:5: error: no `y`");
+        assert_eq!(failed, "trying: the program sh failed: a.rs:2:3: error[E0425]: no `x`\nb.rs:4:5: error: no `y`");
         assert_eq!(summary("npm error code E404\nnpm error 404 Not Found").as_deref(), Some("npm error code E404"));
         assert_eq!(summary("one\ntwo\n\n").as_deref(), Some("two"));
         let missing = Tool { program: "no-such-program", ..SHELL }.run(Path::new("/"), [""; 0], &[], &stop);

@@ -4,6 +4,7 @@
 //! those that were used before, or for each call a new one.
 
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +26,22 @@ pub enum TrialError {
     #[error(transparent)]
     Host(#[from] NodeError),
     /// One line: what is wrong with the file.
-    #[error("{file}: {reason}")]
-    NotLoaded { file: String, reason: String },
+    #[error("{}", located(.file, .reason))]
+    NotLoaded { file: PathBuf, reason: String },
+}
+
+/// A reason that begins with its place needs no other; a language names the file without its folder.
+fn located(file: &Path, reason: &str) -> String {
+    let shown = file.display().to_string();
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let begins = |place: &str| reason.strip_prefix(place).is_some_and(|rest| rest.starts_with([':', ' ']));
+    if begins(&shown) {
+        reason.to_owned()
+    } else if begins(&name) {
+        shown + &reason[name.len()..]
+    } else {
+        format!("{shown}: {reason}")
+    }
 }
 
 /// What a configuration would say of the node.
@@ -58,7 +73,7 @@ pub type Answer = Result<Value, Arc<GuestError>>;
 impl Trial {
     /// Loads a node. Takes seconds where a runtime has to be built or a large component compiled.
     pub async fn load(source: NodeSource, given: Given) -> Result<Self, TrialError> {
-        let file = source.path().display().to_string();
+        let file = source.path().to_owned();
         let mut spec = NodeSpec::new(NODE, file_name(&source), source);
         (spec.kind, spec.numbers, spec.has_clock) = (given.kind, given.numbers, given.tick.is_some());
         spec.limits.deadline = given.deadline.unwrap_or(spec.limits.deadline);

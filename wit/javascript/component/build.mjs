@@ -70,7 +70,8 @@ async function kindOf() {
   if (kind && wanted && kind !== wanted) fail(`${fileName}: error: exports ${named[0]}, so it is a ${kind}, not a ${wanted}`);
   if (kind) return { kind, exported: named[0] };
   if (!exported.includes("default")) {
-    fail(`${fileName}: error: exports no node: export function keep(row, args), transform(row, args) or reduce(rows, args)`);
+    const but = exported.length > 0 ? `, but ${exported.slice(0, 3).join(", ")}` : "";
+    fail(`${fileName}: error: exports no node${but}: export function keep(row, args), transform(row, args) or reduce(rows, args)`);
   }
   if (!wanted) {
     fail(`${fileName}: error: has only a default export: say --kind filter, map or reduce, or export the function by its name`);

@@ -7,9 +7,13 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-use super::{project, size_of};
+use super::{allow_reading, project, size_of};
 use crate::wasm::build::{self, Source};
-use crate::wasm::{self, Inspected, NodeKind, Stop};
+use crate::wasm::{self, Inspected, NodeError, NodeKind, Stop};
+
+/// Of a crate that compiles, and is no node.
+const UNMARKED: &str =
+    "no function is a node: write #[sangre_node::keep], #[sangre_node::transform] or #[sangre_node::reduce] above it";
 
 /// Builds what `path` means; the component's path goes to standard output, what it is to standard error.
 pub async fn run(path: &Path, output: Option<PathBuf>, kind: Option<NodeKind>, stop: Stop) -> anyhow::Result<ExitCode> {
@@ -32,7 +36,10 @@ pub fn component(source: &Source, kind: Option<NodeKind>, output: &Path, stop: &
     let cannot = || format!("cannot write {}", output.display());
     let part = tempfile::Builder::new().suffix(".part").tempfile_in(dir).with_context(cannot)?.into_temp_path();
     build::component(source, kind, &part, stop)?;
-    let made = wasm::inspect(&part)?;
+    let made = wasm::inspect(&part).map_err(|error| match (&error, source) {
+        (NodeError::NoNode, Source::Rust(dir)) => anyhow::anyhow!("{}: {UNMARKED}", dir.display()),
+        _ => error.into(),
+    })?;
     if let (Some(wanted), Some(found)) = (kind, made.kind)
         && wanted != found
     {
@@ -44,10 +51,4 @@ pub fn component(source: &Source, kind: Option<NodeKind>, output: &Path, stop: &
     allow_reading(&part).with_context(cannot)?;
     part.persist(output).with_context(cannot)?;
     Ok(made)
-}
-
-/// A temporary file is its owner's alone; a component may be served by another user.
-fn allow_reading(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
 }

@@ -4,9 +4,10 @@ mod build;
 mod inspect;
 mod new;
 mod project;
+mod runtimes;
 mod test;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -59,6 +60,11 @@ pub enum NodeCommand {
     Inspect {
         /// A component or a script
         file: PathBuf,
+    },
+    /// What runs JavaScript, TypeScript and Python, for a release: machines without npm and Python need only this and `sangre`
+    Runtimes {
+        /// The folder, which is to be `runtimes` beside `sangre`; made if it is not there
+        dir: PathBuf,
     },
 }
 
@@ -141,6 +147,7 @@ pub async fn run(command: NodeCommand, shutdown: CancellationToken) -> anyhow::R
                 test::run(&file, &rows, &args, given, stop.clone()).await
             }
             NodeCommand::Inspect { file } => inspect::run(&file).await,
+            NodeCommand::Runtimes { dir } => runtimes::run(&dir, stop.clone()).await,
         }
     };
     tokio::select! {
@@ -150,6 +157,12 @@ pub async fn run(command: NodeCommand, shutdown: CancellationToken) -> anyhow::R
             anyhow::bail!("interrupted")
         }
     }
+}
+
+/// A temporary file is its owner's alone; what is made here may be served by another user.
+fn allow_reading(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
 }
 
 /// A number of bytes as people read it.

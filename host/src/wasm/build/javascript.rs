@@ -20,6 +20,7 @@ const WORKSHOP: Workshop = Workshop {
         ("component/wit/node.wit", include_str!("../../../../wit/0.1.0/node.wit")),
         ("runtime/package.json", include_str!("../../../../wit/javascript/runtime/package.json")),
         ("runtime/src/answers.js", include_str!("../../../../wit/javascript/runtime/src/answers.js")),
+        ("runtime/src/fields.js", include_str!("../../../../wit/javascript/runtime/src/fields.js")),
         ("runtime/src/errors.js", include_str!("../../../../wit/javascript/runtime/src/errors.js")),
         ("runtime/src/told.js", include_str!("../../../../wit/javascript/runtime/src/told.js")),
         ("runtime/src/globals.js", include_str!("../../../../wit/javascript/runtime/src/globals.js")),

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use crate::wasm::program::NodeKind;
-use crate::wasm::runtime::python::{Environment, REQUIREMENTS};
+use crate::wasm::runtime::python::{Environment, REMEDY, REQUIREMENTS};
 use crate::wasm::tools::{Stop, ToolError};
 use crate::wasm::workshop::Workshop;
 
-const PYTHON: Environment = Environment { what: "building a Python node" };
+const PYTHON: Environment = Environment { what: "building a Python node", remedy: REMEDY };
 
 macro_rules! part {
     ($place:literal, $source:literal) => {

@@ -7,8 +7,11 @@ use super::{READER, RESULT, Recipe, WIT};
 use crate::wasm::tools::{Stop, Tool, ToolError};
 
 const WHAT: &str = "building the JavaScript runtime";
-const NODE: Tool = Tool { what: WHAT, program: "node", remedy: "install Node.js 20 or newer" };
-const NPM: Tool = Tool { what: WHAT, program: "npm", remedy: "install npm, which comes with Node.js 20 or newer" };
+const NODE: Tool = Tool { what: WHAT, program: "node", remedy: REMEDY };
+const NPM: Tool = Tool { what: WHAT, program: "npm", remedy: REMEDY };
+
+/// It is needed only where no release brought a runtime along.
+const REMEDY: &str = "install Node.js 20 or newer with npm, or take the folder runtimes of a release and put it beside the program sangre";
 
 /// The oldest major version of Node.js that runs the tools.
 const NODE_MAJOR: u32 = 20;
@@ -25,6 +28,7 @@ pub(super) const RECIPE: Recipe = Recipe {
         ("package-lock.json", include_str!("../../../../wit/javascript/runtime/package-lock.json")),
         (RUNTIME_ENTRY.0, include_str!("../../../../wit/javascript/runtime/src/runtime.js")),
         ("src/answers.js", include_str!("../../../../wit/javascript/runtime/src/answers.js")),
+        ("src/fields.js", include_str!("../../../../wit/javascript/runtime/src/fields.js")),
         ("src/modules.js", include_str!("../../../../wit/javascript/runtime/src/modules.js")),
         ("src/values.js", include_str!("../../../../wit/javascript/runtime/src/values.js")),
         ("src/errors.js", include_str!("../../../../wit/javascript/runtime/src/errors.js")),

@@ -1,7 +1,8 @@
-//! The ready runtimes of script nodes, built once on this machine from sources this program carries.
+//! The ready runtimes of script nodes: brought along by a release, or built once on this machine from sources this program carries.
 //!
 //! A runtime is a component with a language's engine in it. It is built with that language's own tools and kept in the
-//! cache under the hash of its sources, so a new version of Sangre builds a new one and nothing is built twice.
+//! cache under the hash of its sources, so a new version of Sangre builds a new one and nothing is built twice. A release has the same
+//! files in a folder beside the program; one of other sources is never taken, since its name is another.
 
 mod javascript;
 pub(super) mod python;
@@ -62,6 +63,9 @@ struct Recipe {
     build: fn(&Path, &Stop) -> Result<(), ToolError>,
 }
 
+/// The folder's name, in the cache and in a release.
+const FOLDER: &str = "runtimes";
+
 /// Where recipes find the interface, and where they put the components.
 const WIT: &str = "wit";
 const RESULT: &str = "runtime.wasm";
@@ -69,6 +73,9 @@ const READER: &str = "reader.wasm";
 const INTERFACE: (&str, &str) = ("wit/node.wit", include_str!("../../../../wit/0.1.0/node.wit"));
 
 impl Language {
+    /// Each of them.
+    pub const ALL: [Language; 2] = [Language::JavaScript, Language::Python];
+
     /// Of the script at `path`, by how its name ends.
     pub fn of(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()? {
@@ -94,17 +101,18 @@ impl Language {
     }
 }
 
-/// The runtime of `language` in the cache folder `dir`: the one that is there, else built now, which takes seconds, needs
-/// the language's tools, and ends early at `stop`. Several processes may call this at once.
+/// The runtime of `language`: the one that came with the program, else the one in the cache folder `dir`, else built now, which takes a
+/// minute, needs the language's tools and the network, and ends early at `stop`. Several processes may call this at once.
 pub fn ensure(language: Language, dir: &Path, stop: &Stop) -> Result<Made, ToolError> {
     let recipe = language.recipe();
+    let mut brought = brought_along().into_iter().map(|dir| recipe.made_in(&dir));
+    if let Some(made) = brought.find(Made::exists) {
+        return Ok(made);
+    }
     let files = |path: &Path| recipe.tool.files(path);
-    let dir = dir.join("runtimes");
+    let dir = dir.join(FOLDER);
     private_dir(&dir).map_err(files(&dir))?;
-    let hash = &recipe.hash()[..32];
-    let runtime = dir.join(format!("{}-{hash}.wasm", recipe.name));
-    let reader = recipe.has_reader.then(|| dir.join(format!("{}-reader-{hash}.wasm", recipe.name)));
-    let made = Made { runtime, reader };
+    let made = recipe.made_in(&dir);
     if made.exists() {
         return Ok(made);
     }
@@ -113,19 +121,41 @@ pub fn ensure(language: Language, dir: &Path, stop: &Stop) -> Result<Made, ToolE
     let file = fs::File::create(&lock).map_err(files(&lock))?;
     file.lock().map_err(files(&lock))?;
     if !made.exists() {
-        tracing::info!("{}, once", recipe.tool.what);
+        tracing::info!("{}, once on this machine: that takes up to a minute, and the network", recipe.tool.what);
         recipe.make(&dir, &made, stop)?;
     }
     Ok(made)
 }
 
+/// Where a release may have put runtimes: beside the program, as an archive unpacks, or where packages put what belongs to
+/// `/usr/bin/sangre`.
+fn brought_along() -> Vec<PathBuf> {
+    // Links followed, so that one in PATH to an unpacked archive will do.
+    let program = std::env::current_exe().and_then(fs::canonicalize);
+    let Ok(Some(beside)) = program.as_deref().map(Path::parent) else { return Vec::new() };
+    let prefix = beside.parent().map(|prefix| prefix.join("lib").join("sangre").join(FOLDER));
+    std::iter::once(beside.join(FOLDER)).chain(prefix).collect()
+}
+
 impl Made {
+    /// All of it.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        std::iter::once(&self.runtime).chain(&self.reader).map(PathBuf::as_path)
+    }
+
     fn exists(&self) -> bool {
-        self.runtime.exists() && self.reader.as_ref().is_none_or(|reader| reader.exists())
+        self.files().all(Path::exists)
     }
 }
 
 impl Recipe {
+    /// What it makes, in a folder of runtimes.
+    fn made_in(&self, dir: &Path) -> Made {
+        let (name, hash) = (self.name, &self.hash()[..32]);
+        let reader = self.has_reader.then(|| dir.join(format!("{name}-reader-{hash}.wasm")));
+        Made { runtime: dir.join(format!("{name}-{hash}.wasm")), reader }
+    }
+
     fn sources(&self) -> impl Iterator<Item = &(&'static str, &'static str)> {
         self.sources.iter().chain([&INTERFACE])
     }

@@ -8,8 +8,13 @@ use std::path::Path;
 use super::{RESULT, Recipe, WIT};
 use crate::wasm::tools::{Stop, Tool, ToolError};
 
-const REMEDY: &str = "install Python 3.10 or newer with its module venv (Debian: python3-venv)";
-const HERE: Environment = Environment { what: "building the Python runtime" };
+/// What to do where building needs a Python that is not there.
+pub(in crate::wasm) const REMEDY: &str = "install Python 3.10 or newer with its module venv (Debian: python3-venv)";
+const HERE: Environment = Environment {
+    what: "building the Python runtime",
+    remedy: "install Python 3.10 or newer with its module venv (Debian: python3-venv), or take the folder runtimes of a release and put it \
+             beside the program sangre",
+};
 
 /// The oldest version of Python that the tools run on.
 const OLDEST: (u32, u32) = (3, 10);
@@ -53,15 +58,17 @@ fn build(root: &Path, stop: &Stop) -> Result<(), ToolError> {
 pub(in crate::wasm) struct Environment {
     /// What is being done, for messages.
     pub what: &'static str,
+    /// What to do if a program is missing.
+    pub remedy: &'static str,
 }
 
 impl Environment {
     pub const fn python(self) -> Tool {
-        Tool { what: self.what, program: "python3", remedy: REMEDY }
+        Tool { what: self.what, program: "python3", remedy: self.remedy }
     }
 
     const fn componentize(self) -> Tool {
-        Tool { what: self.what, program: "componentize-py", remedy: REMEDY }
+        Tool { what: self.what, program: "componentize-py", remedy: self.remedy }
     }
 
     /// Makes the folder `venv` in `root`, where [`REQUIREMENTS`] are.
@@ -70,23 +77,23 @@ impl Environment {
         let install =
             ["install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:"];
         let args = install.into_iter().chain(["--require-hashes", "-r", REQUIREMENTS]);
-        let pip = Tool { what: self.what, program: "pip", remedy: REMEDY };
+        let pip = Tool { what: self.what, program: "pip", remedy: self.remedy };
         pip.run_file(&root.join("venv/bin/pip"), root, args, &[], stop).map(drop)
     }
 
     /// An error if this machine's Python cannot make an environment.
     pub fn check(self, stop: &Stop) -> Result<(), ToolError> {
-        let (what, python) = (self.what, self.python());
+        let (what, python, remedy) = (self.what, self.python(), self.remedy);
         let version = "import sys; print('%d.%d' % sys.version_info[:2])";
         let found = python.run(Path::new("."), ["-c", version], &[], stop)?.trim().to_owned();
         let numbers = found.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
         if numbers.is_none_or(|numbers: (u32, u32)| numbers < OLDEST) {
-            return Err(ToolError::Old { what, program: "python3", found, needed: "3.10".into(), remedy: REMEDY });
+            return Err(ToolError::Old { what, program: "python3", found, needed: "3.10".into(), remedy });
         }
         // Debian has these apart from Python itself.
         match python.run(Path::new("."), ["-c", "import ensurepip, venv"], &[], stop) {
             Err(ToolError::Failed { .. }) => {
-                Err(ToolError::Incomplete { what, part: "the module venv", program: "python3", remedy: REMEDY })
+                Err(ToolError::Incomplete { what, part: "the module venv", program: "python3", remedy })
             }
             other => other.map(drop),
         }

@@ -67,15 +67,35 @@ async fn errors_have_file_and_line() {
         refused("let a;\nlet b, a;").await,
         "probe.js:2:8: SyntaxError: identifier 'a' has already been declared"
     );
-    assert!(refused("const a = 1;").await.contains("exports no node"));
+    assert!(refused("const a = 1;").await.contains("exports no node: export function keep(row, args)"));
+    assert!(
+        refused("export const transfrom = 1;").await.contains("exports no node, but transfrom: export function keep")
+    );
+    assert!(refused("import fs from 'fs';").await.contains("imports \"fs\": it is a part of Node.js"));
     assert!(refused("export function keep() {}\nexport function transform() {}").await.contains("keep and transform"));
     assert!(refused("export default () => 1;").await.contains("only a default export"));
 }
 
 #[tokio::test]
+async fn a_field_that_is_missing_is_told_with_those_that_are_there() {
+    let row = r#"{"id":1,"stock":5}"#;
+    for (body, expected) in [
+        ("return row.stok;", "transform answered undefined: missing return, or no such field? (the row has id, stock)"),
+        ("return row.stok + 1;", "transform answered NaN: JSON has no such number (the row has id, stock)"),
+        (
+            "return row.tag.name;",
+            "probe.js:2: TypeError: cannot read property 'name' of undefined (the row has id, stock)",
+        ),
+        ("throw new TypeError('of its own');", "probe.js:2: TypeError: of its own"),
+    ] {
+        assert_eq!(transform(body, row).await, Err(expected.into()), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn what_json_lacks_is_an_error_and_never_changed() {
     for (body, expected) in [
-        ("", "transform answered undefined: missing return?"),
+        ("", "transform answered undefined: missing return, or no such field?"),
         ("return NaN;", "transform answered NaN: JSON has no such number"),
         ("return 1 / 0;", "transform answered Infinity: JSON has no such number"),
         ("return {a: [1, {b: undefined}]};", "transform answered an object in which .a[1].b is undefined"),
@@ -97,7 +117,7 @@ async fn a_filter_has_to_answer_true_or_false() {
     let version = bench.loaded().await;
     let answers = bench.ask(version, "{}", &["3", "2", "1"]).await;
     assert_eq!(answers[..2], [Ok("true".into()), Ok("false".into())]);
-    assert_eq!(answers[2], Err("keep answered undefined: missing return?".into()));
+    assert_eq!(answers[2], Err("keep answered undefined: missing return, or no such field?".into()));
 }
 
 #[tokio::test]
@@ -243,7 +263,7 @@ async fn what_looks_odd_and_is_right() {
 async fn an_error_tells_who_called_what_threw() {
     let source = "function inner(x) {\n  return x.a.b;\n}\nconst outer = (x) => inner(x);\nexport function transform(row) {\n  return outer(row);\n}";
     let answer = Bench::script(source).once("{}").await;
-    let expected = "probe.js:2: TypeError: cannot read property 'b' of undefined, called at probe.js:4, probe.js:6";
+    let expected = "probe.js:2: TypeError: cannot read property 'b' of undefined, called at probe.js:4, probe.js:6 (the row has no fields)";
     assert_eq!(answer, Err(expected.into()));
     // Not taken for a line of the file.
     let answer = transform("return eval('\\n\\n\\nx');", "1").await;
@@ -268,7 +288,10 @@ async fn a_filter_is_told_what_it_answered() {
 async fn modules_that_cannot_be_are_refused_with_their_place() {
     for (source, expected) in [
         ("import _ from 'lodash';", "probe.js:1: imports \"lodash\": a script imports relative files alone"),
-        ("import fs from 'node:fs';", "probe.js:1: imports \"node:fs\": a script imports relative files alone"),
+        (
+            "import fs from 'node:fs';",
+            "probe.js:1: imports \"node:fs\": it is a part of Node.js, and a node has no files",
+        ),
         ("import a from './a.json';", "probe.js:1: imports \"./a.json\": scripts import .js, .mjs, .ts and .mts files"),
         (
             "\nconst a = await import('./a.js');",

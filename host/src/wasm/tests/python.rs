@@ -46,7 +46,7 @@ async fn a_map_answers_any_json() {
         "import collections, enum\nclass Text(enum.StrEnum):\n    A = 'a'",
         &[
             ("return None", Ok("null")),
-            ("pass", Ok("null")),
+            ("return None", Ok("null")),
             ("return (1, 2)", Ok("[1,2]")),
             ("return collections.Counter('aab')", Ok(r#"{"a":2,"b":1}"#)),
             ("return {Text.A: [Text.A]}", Ok(r#"{"a":["a"]}"#)),
@@ -112,7 +112,7 @@ async fn a_filter_has_to_answer_true_or_false() {
     let answers = bench.ask(version, "{}", &["3", "2", "1", "4"]).await;
     assert_eq!(answers[..2], [Ok("true".into()), Ok("false".into())]);
     assert_eq!(answers[2], Err("keep answered None: missing return?".into()));
-    assert_eq!(answers[3], Err("keep answered an int: it has to be True or False".into()));
+    assert_eq!(answers[3], Err("keep answered an int: it has to be True or False, as bool(...) is".into()));
     let mut bench = Bench::python("async def keep(row, args):\n    return True");
     assert_eq!(bench.once("1").await, Err("keep answered a coroutine: a node cannot be async".into()));
 }
@@ -120,7 +120,14 @@ async fn a_filter_has_to_answer_true_or_false() {
 #[tokio::test]
 async fn errors_have_file_and_line() {
     assert_eq!(transform("return 1 / 0", "1").await, Err("probe.py:2: ZeroDivisionError: division by zero".into()));
-    assert_eq!(transform("return row['closes']", "{}").await, Err("probe.py:2: KeyError: 'closes'".into()));
+    assert_eq!(
+        transform("return row['closes']", "{}").await,
+        Err("probe.py:2: KeyError: 'closes' (the row has no fields)".into())
+    );
+    let error = transform("return row.closes", r#"{"opens":9}"#).await;
+    let expected =
+        "probe.py:2: AttributeError: 'dict' object has no attribute 'closes': a row is a dict, so write ['closes']";
+    assert_eq!(error, Err(expected.into()));
     assert_eq!(transform("raise SystemExit(2)", "1").await, Err("probe.py:2: SystemExit: 2".into()));
     let mut nested = Bench::python("def ratio(a):\n    return a / 0\ndef transform(row, args):\n    return ratio(row)");
     let message = "probe.py:2: ZeroDivisionError: division by zero (in ratio, called from probe.py:4 in transform)";
@@ -139,6 +146,14 @@ async fn a_source_that_is_no_node_says_why() {
         ("def keep(row, args):\nreturn 1", "probe.py:2: IndentationError: expected an indented block after function"),
         ("a = 1\n\nb = c", "probe.py:3: NameError: name 'c' is not defined"),
         ("x = 1", "probe.py defines no node: write def keep(row, args), transform(row, args) or reduce(rows, args)"),
+        (
+            "def transfrom(row, args): return 1",
+            "probe.py defines no node, but transfrom: write def keep(row, args), transform(row, args) or reduce(rows, args)",
+        ),
+        (
+            "def transform(row, args):\n    def double(x): return 2 * x\n    double(row)",
+            "probe.py:1: transform has no return: it would answer None to every row",
+        ),
         ("keep = transform = print", "probe.py defines keep and transform: a node is one of them"),
         ("transform = 5", "probe.py: transform is an int, not a function"),
         (
@@ -190,7 +205,7 @@ async fn the_listed_part_of_the_standard_library_is_there() {
 
 #[tokio::test]
 async fn what_is_not_there_is_refused_by_name() {
-    let packages = "scripts import the listed part of the standard library, packages need `sangre node build`";
+    let packages = "a script is one file and imports a part of the standard library; `sangre node build` takes the rest of it, packages";
     check(
         "",
         &[
@@ -345,7 +360,12 @@ async fn the_examples() {
     let rows = [r#"{"opens":9,"closes":17}"#, r#"{"opens":18,"closes":2}"#, r#"{"opens":9}"#];
     let answers = open_at.ask(version, r#"{"hour":12}"#, &rows).await;
     assert_eq!(answers[..2], [Ok("true".into()), Ok("false".into())]);
-    assert!(answers[2].as_ref().is_err_and(|message| message.ends_with("KeyError: 'closes'")), "{answers:?}");
+    assert!(
+        answers[2]
+            .as_ref()
+            .is_err_and(|message| message.ends_with("KeyError: 'closes' (the row has opens, args have hour)")),
+        "{answers:?}"
+    );
     let answers = open_at.ask(version, r#"{"hour":1}"#, &rows[..2]).await;
     assert_eq!(answers, [Ok("false".into()), Ok("true".into())]);
 
@@ -399,7 +419,7 @@ async fn with_every_clocks_stand_still_and_randomness_is_of_tick_and_row() {
         let other = bench.ask_at(version, tick, row).await.expect("an answer");
         assert_ne!(random(&other), random(&answer));
     }
-    let mut sleeps = Bench::new("probe.py", b"import time\ndef transform(row, args): time.sleep(1)\n", |spec| {
+    let mut sleeps = Bench::new("probe.py", b"import time\ndef transform(row, args): return time.sleep(1)\n", |spec| {
         spec.has_clock = true;
     });
     let error = sleeps.once("1").await;

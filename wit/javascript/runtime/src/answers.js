@@ -5,6 +5,7 @@
 
 import { ask } from "./globals.js";
 import { Told } from "./told.js";
+import { fieldsOf } from "./fields.js";
 import { check, noun } from "./values.js";
 
 const { freeze, values: valuesOf } = Object;
@@ -22,7 +23,7 @@ export function evaluate(node, batch, describe) {
       try {
         text = answer(node, row, args);
       } catch (error) {
-        failures.push({ row: texts.length, message: describe(error) });
+        failures.push({ row: texts.length, message: describe(error) + fieldsOf(error, row) });
       }
       texts.push(text);
     }

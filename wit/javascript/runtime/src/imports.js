@@ -9,6 +9,9 @@ const EXTENSIONS = ["js", "mjs", "ts", "mts"];
  */
 export function candidates(from, importer) {
   if (!/^\.\.?\//.test(from)) {
+    if (from.startsWith("node:") || OF_NODE.has(from.split("/")[0])) {
+      return `imports ${JSON.stringify(from)}: it is a part of Node.js, and a node has no files, network or system`;
+    }
     return `imports ${JSON.stringify(from)}: a script imports relative files alone, such as "./x.js"; packages need \`sangre node build\``;
   }
   const parts = importer.split("/").slice(0, -1);
@@ -28,6 +31,11 @@ export function candidates(from, importer) {
   const typed = { js: "ts", mjs: "mts" }[extension];
   return typed ? [path, `${stem}.${typed}`] : [path];
 }
+
+// What no package brings, as far as people write it without `node:`.
+const OF_NODE = new Set(
+  "assert buffer child_process crypto dns events fs http https module net os path perf_hooks process stream timers tls url util vm worker_threads zlib".split(" "),
+);
 
 // Files that are certainly no scripts; `./places.v2` is one.
 const KNOWN = new Set(["json", "jsx", "tsx", "cjs", "cts", "wasm", "css", "txt", "py", "node"]);

@@ -34,17 +34,24 @@ function choose(exports, fileName, expected) {
   if (!name && typeof value === "function") {
     name = Object.hasOwn(FUNCTIONS, value.name) ? value.name : NAMES[expected];
     if (!name) {
-      throw new Told(`${fileName} has only a default export and no query uses it yet: export keep, transform or reduce by name`);
+      throw new Told(`${fileName} has only a default export and no query uses it yet: export keep, transform or reduce by name, or say --kind to \`sangre node\``);
     }
   }
   if (typeof value !== "function") {
     throw new Told(
       name
         ? `${fileName}: the export ${name} is not a function`
-        : `${fileName} exports no node: export function keep(row, args), transform(row, args) or reduce(rows, args)`,
+        : `${fileName} exports no node${instead(exports)}: export function keep(row, args), transform(row, args) or reduce(rows, args)`,
     );
   }
   return { name, kind: FUNCTIONS[name], call: value, fileName };
+}
+
+/** A misspelt name is seen at once beside the right ones. */
+function instead(exports) {
+  const names = Object.keys(exports).filter((name) => name !== "default");
+  if (names.length === 0) return "";
+  return `, but ${names.slice(0, 3).join(", ")}${names.length > 3 ? ", ..." : ""}`;
 }
 
 export const script = {

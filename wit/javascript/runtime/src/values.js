@@ -9,6 +9,7 @@ const { isArray } = Array;
 const { keys, getOwnPropertySymbols } = Object;
 
 const DEPTH = 100;
+const UNDEFINED = "undefined: missing return, or no such field?";
 /** Characters of a place that are told. */
 const SHOWN = 80;
 const ADVICE = {
@@ -31,7 +32,7 @@ export function check(value, name) {
 
 /** What `value` is, for somebody who expected true or false. */
 export function noun(value) {
-  if (value === undefined) return "undefined: missing return?";
+  if (value === undefined) return UNDEFINED;
   return `${named(value)}: it has to be true or false`;
 }
 
@@ -52,7 +53,7 @@ function faultOf(value, depth) {
     case "number":
       return isFinite(value) ? undefined : fault(`${value}: JSON has no such number`);
     case "undefined":
-      return fault(depth === 0 ? "undefined: missing return?" : "undefined");
+      return fault(depth === 0 ? UNDEFINED : "undefined");
     case "object":
       break;
     case "bigint":

@@ -25,6 +25,22 @@ pub fn reduce(_: TokenStream, item: TokenStream) -> TokenStream {
     node(item, "reduce-node", "reduce_lists", "reduce")
 }
 
+/// The kind's name in a query, not the function's.
+#[proc_macro_attribute]
+pub fn filter(_: TokenStream, _: TokenStream) -> TokenStream {
+    instead("the function of a filter is marked #[sangre_node::keep]")
+}
+
+/// The kind's name in a query, not the function's.
+#[proc_macro_attribute]
+pub fn map(_: TokenStream, _: TokenStream) -> TokenStream {
+    instead("the function of a map is marked #[sangre_node::transform]")
+}
+
+fn instead(message: &str) -> TokenStream {
+    quote!(::core::compile_error!(#message);).into()
+}
+
 fn node(item: TokenStream, world: &str, interface: &str, function: &str) -> TokenStream {
     let written = parse_macro_input!(item as ItemFn);
     if written.sig.inputs.len() != 2 {

@@ -36,7 +36,7 @@ where
     T: Serialize,
 {
     each_group(batch, |group, out| {
-        let args = serde_json::from_str::<A>(group.args.get()).map_err(|error| format!("args: {error}"));
+        let args = read_args::<A>(group.args);
         for row in &group.rows {
             out.push(args.as_ref().map_err(String::clone).and_then(|args| node(read(row)?, args)));
         }
@@ -52,7 +52,7 @@ where
 {
     each_group(batch, |group, out| {
         for row in &group.rows {
-            let args = serde_json::from_str::<A>(group.args.get()).map_err(|error| format!("args: {error}"));
+            let args = read_args::<A>(group.args);
             out.push(args.and_then(|args| node(read(row)?, args)));
         }
     })
@@ -84,7 +84,30 @@ fn each_group(batch: &str, ask: impl Fn(&Group<'_>, &mut Writer)) -> Answers {
 }
 
 fn read<R: DeserializeOwned>(row: &RawValue) -> Result<R, String> {
-    serde_json::from_str(row.get()).map_err(|error| format!("row: {error}"))
+    serde_json::from_str(row.get()).map_err(|error| format!("row: {}{}", without_place(&error), fields_of(row)))
+}
+
+fn read_args<A: DeserializeOwned>(args: &RawValue) -> Result<A, String> {
+    serde_json::from_str(args.get()).map_err(|error| format!("args: {}", without_place(&error)))
+}
+
+/// What is wrong, without its place in a text that nobody sees.
+fn without_place(error: &serde_json::Error) -> String {
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    let said = error.to_string();
+    said.strip_suffix(&place).unwrap_or(&said).to_owned()
+}
+
+/// ` (the row has id, name)`: a name may be misspelt, or left out of the query's `input`.
+fn fields_of(row: &RawValue) -> String {
+    const MOST: usize = 20;
+    let Ok(fields) = serde_json::from_str::<crate::Args>(row.get()) else { return String::new() };
+    let names: Vec<&str> = fields.keys().take(MOST).map(String::as_str).collect();
+    match names.len() {
+        0 => " (the row has no fields)".to_owned(),
+        MOST => format!(" (the row has {}, ...)", names.join(", ")),
+        _ => format!(" (the row has {})", names.join(", ")),
+    }
 }
 
 struct Writer {
@@ -131,7 +154,7 @@ mod tests {
         };
         let answers = answer(batch, node);
         assert_eq!(answers.values, "[1.0,null,null,0.5]");
-        assert_eq!(answers.failures[0], (1, "row: missing field `x` at line 1 column 7".into()));
+        assert_eq!(answers.failures[0], (1, "row: missing field `x` (the row has y)".into()));
         assert_eq!(answers.failures[1], (2, "answered inf: JSON has no such number".into()));
     }
 }

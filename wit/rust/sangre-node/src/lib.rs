@@ -28,6 +28,9 @@
 mod answer;
 mod finite;
 
+/// Names of kinds, which say what to write instead.
+#[doc(hidden)]
+pub use sangre_node_macro::{filter, map};
 pub use sangre_node_macro::{keep, reduce, transform};
 
 /// Arguments of any shape, for nodes that take few or none. A type of your own that serde can read says more.

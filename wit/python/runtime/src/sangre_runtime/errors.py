@@ -7,6 +7,9 @@ from .output import encodable
 # Frames of the script that are named besides the innermost.
 _FRAMES = 4
 
+# Of a row's fields, as many are named.
+_NAMES = 20
+
 _MEMORY = "the node's memory is used up; its setting memory: says how much there is"
 
 
@@ -43,6 +46,29 @@ def _described(error, file_name):
     if len(frames) > 1 + len(shown):
         shown.append(f"{len(frames)} calls in all")
     return f"{file_name}:{line}: {message} ({', '.join([f'in {name}', *shown])})"
+
+
+def fields_of(error, row, args):
+    """` (the row has id, name)`, if `error` is one that a field the row lacks may be the reason of. Never raises."""
+    try:
+        if isinstance(error, AttributeError) and type(error.obj) is dict:
+            return f": a row is a dict, so write [{error.name!r}]"
+        if not isinstance(error, KeyError) or not error.args:
+            return ""
+        (key, *_), whose = error.args, "the row"
+        if type(row) is list and row:
+            row, whose = row[0], "the first row"
+        if type(row) is not dict or key in row:
+            return ""
+        said = f"{whose} has {_names(row)}"
+        return encodable(f" ({said}, args have {_names(args)})" if args else f" ({said})")
+    except BaseException:
+        return ""
+
+
+def _names(members):
+    names = list(members)
+    return ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "") if names else "no fields"
 
 
 def _without_repeats(frames):

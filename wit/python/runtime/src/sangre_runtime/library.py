@@ -95,8 +95,8 @@ def _open(file, *_, **__):
 
 def _missing(name):
     return ModuleNotFoundError(
-        f"there is no module {name} here: scripts import the listed part of the standard library, packages need "
-        "`sangre node build`"
+        f"there is no module {name} here: a script is one file and imports a part of the standard library; `sangre node build` takes "
+        "the rest of it, packages and modules beside the file"
     )
 
 

@@ -4,6 +4,7 @@ Everything here runs in the same interpreter as the node's code, so nothing a no
 checked before it is written as JSON.
 """
 
+import _ast
 import functools
 import inspect
 import json
@@ -17,7 +18,7 @@ from wit_world.imports.types import Answers, Failure, Kind
 
 from . import library, output, purity
 from .answers import json_text, noun
-from .errors import Fault, describe
+from .errors import Fault, describe, fields_of
 
 _KINDS = {"keep": Kind.FILTER, "transform": Kind.MAP, "reduce": Kind.REDUCE}
 
@@ -44,6 +45,7 @@ class Script:
         purity.begin()
         try:
             _node = _choose(_run(source, file_name), file_name)
+            _check_return(source, file_name, _node.name)
             return _node.kind
         except BaseException as error:
             raise Err(describe(error, file_name)) from None
@@ -81,7 +83,8 @@ class _Node:
                 try:
                     texts.append(ask(row, args.copy()))
                 except BaseException as error:
-                    failures.append(Failure(len(texts), describe(error, self.file_name)))
+                    message = describe(error, self.file_name) + fields_of(error, row, group["args"])
+                    failures.append(Failure(len(texts), message))
                     texts.append("null")
                 purity.forget_seed()
         return Answers(f"[{','.join(texts)}]", failures)
@@ -97,7 +100,7 @@ class _Node:
         if isinstance(value, types.CoroutineType):
             value.close()
             raise Fault("keep answered a coroutine: a node cannot be async")
-        raise Fault(f"keep answered {noun(value)}: it has to be True or False")
+        raise Fault(f"keep answered {noun(value)}: it has to be True or False, as bool(...) is")
 
     def _make(self, row, args):
         return json_text(self.call(row, args), self.name)
@@ -156,7 +159,11 @@ def _choose(members, file_name):
     if len(named) > 1:
         raise Fault(f"{file_name} defines {' and '.join(named)}: a node is one of them")
     if not named:
-        raise Fault(f"{file_name} defines no node: write def keep(row, args), transform(row, args) or reduce(rows, args)")
+        functions = [name for name, value in members.items() if type(value) is types.FunctionType and not name.startswith("_")]
+        instead = f", but {', '.join(functions[:3])}" if functions else ""
+        raise Fault(
+            f"{file_name} defines no node{instead}: write def keep(row, args), transform(row, args) or reduce(rows, args)"
+        )
     (name,) = named
     value = members[name]
     if not callable(value):
@@ -178,3 +185,29 @@ def _check_parameters(name, function, file_name):
         place = file_name if line is None else f"{file_name}:{line}"
         wanted = "rows, args" if name == "reduce" else "row, args"
         raise Fault(f"{place}: {name}{signature} cannot be called: a node's function is {name}({wanted})") from None
+
+
+def _check_return(source, file_name, name):
+    """A function that answers None whatever it is asked has lost its return."""
+    statements = compile(source, file_name, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True).body
+    own = [statement for statement in statements if isinstance(statement, _ast.FunctionDef) and statement.name == name]
+    # What decorators make of it nobody knows.
+    if own and not own[-1].decorator_list and not any(_answers(statement) for statement in own[-1].body):
+        raise Fault(f"{file_name}:{own[-1].lineno}: {name} has no return: it would answer None to every row")
+
+
+def _answers(tree):
+    """Whether a function with this in its body may do anything but answer None."""
+    if isinstance(tree, _ast.Return):
+        return tree.value is not None
+    if isinstance(tree, (_ast.Raise, _ast.Yield, _ast.YieldFrom)):
+        return True
+    if isinstance(tree, _ANOTHER):
+        return False
+    inner = (getattr(tree, field, None) for field in tree._fields)
+    parts = (part for value in inner for part in (value if type(value) is list else [value]))
+    return any(_answers(part) for part in parts if isinstance(part, _ast.AST))
+
+
+# What has returns of its own.
+_ANOTHER = (_ast.FunctionDef, _ast.AsyncFunctionDef, _ast.ClassDef, _ast.Lambda)

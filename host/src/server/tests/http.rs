@@ -156,16 +156,16 @@ async fn the_operators_port() {
         (answer.status, &*answer.body),
         (503, r#"{"ready":false,"reasons":["the database is unreachable","q is broken"]}"#)
     );
-    assert_eq!(
-        get(server.admin, "/nodes", &[]).await.body,
-        r#"[{"name":"a","kind":"map","version":"1f","state":"failing","error":"oh","batches":2,"rows":30,"errors":0,"memo_hits":0,"computed_ms":0.0,"memory_bytes":0}]"#
-    );
+    let node = |state: &str| {
+        format!(
+            "{{\"name\":\"a\",\"kind\":\"map\",\"version\":\"1f\",\"state\":\"{state}\",\"error\":\"oh\",\"batches\":2,\"rows\":30,\
+             \"errors\":0,\"memo_hits\":0,\"computed_ms\":0.0,\"memory_bytes\":0,\"instances\":0,\"starting_ms\":0.0}}"
+        )
+    };
+    assert_eq!(get(server.admin, "/nodes", &[]).await.body, format!("[{}]", node("failing")));
     for (status, state) in [(200, "running"), (422, "outdated")] {
         let answer = request(server.admin, "POST", "/nodes/a/reload", &[]).await;
-        let node = format!(
-            r#"{{"name":"a","kind":"map","version":"1f","state":"{state}","error":"oh","batches":2,"rows":30,"errors":0,"memo_hits":0,"computed_ms":0.0,"memory_bytes":0}}"#
-        );
-        assert_eq!((answer.status, answer.body), (status, node), "it says what came of it");
+        assert_eq!((answer.status, answer.body), (status, node(state)), "it says what came of it");
     }
     assert_eq!(request(server.admin, "POST", "/nodes/b/reload", &[]).await.status, 404);
     assert_eq!(*server.fake.reloaded.lock().expect("a lock"), ["a", "a"]);

@@ -82,7 +82,12 @@ async fn a_release_runs_scripts_without_their_tools() -> Result<()> {
     fs::rename(release.path("bin/runtimes"), release.path("lib/sangre/runtimes"))?;
     assert!(release.tested(&program, SCRIPTS[2].0, SCRIPTS[2].1).await?.0);
     // Half a runtime is none.
-    fs::remove_dir_all(release.path("lib"))?;
+    for file in fs::read_dir(release.path("lib/sangre/runtimes"))? {
+        let path = file?.path();
+        if path.to_string_lossy().contains("javascript-reader-") {
+            fs::remove_file(path)?;
+        }
+    }
     let (good, said) = release.tested(&program, SCRIPTS[0].0, SCRIPTS[0].1).await?;
     assert!(!good && said.contains("take the folder runtimes of a release"), "{said}");
     Ok(())

@@ -223,6 +223,8 @@ impl Pair {
     /// New instances of compiled code, each with one answer.
     async fn instances(&mut self, report: &mut Report) -> Result<()> {
         let fresh = Running::start_with(HostSettings::default(), Guest::Rust.source()?, 1).await?;
+        // The instance that the host was started with answers this.
+        fresh.ask(&fresh.calls(-1, 1)?).await;
         let mut costs = Vec::new();
         for _ in 0..=blocks() {
             let (whole, call) = instances_of_sangre(&fresh).await?;

@@ -174,7 +174,7 @@ async fn measure(postgres: &PrivatePostgres, guest: &Evil, round: usize) -> Resu
     let before = resident(&side)?;
     let p99_ms = side.p99_at_once_ms().await?;
     let grown = resident(&side)? - before;
-    ensure!(side.server.running.log().contains("node guest"), "it misbehaves, and the log says so");
+    ensure!(side.server.running.log().contains("failed on"), "it misbehaves, and the log says so");
     let begin = Instant::now();
     let next = file.with_extension("new");
     std::fs::write(&next, guest.source.good()?)?;

@@ -366,6 +366,10 @@ impl Engine {
                 self.changed.insert(id);
             }
         }
+        // If it is loaded again it is judged again, by what it is asked then.
+        if let Some((version, _)) = withdrawn {
+            self.memo.forget_version(node, version);
+        }
         self.node_changed(node, version, tick)
     }
 

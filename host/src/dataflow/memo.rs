@@ -92,10 +92,17 @@ impl Memo {
 
     /// Questions to this node that failed for a reason that may pass are asked anew when they are asked again.
     pub(super) fn forget_passing(&mut self, node: NodeId) {
-        let keeps =
-            |call: &Weak<GuestCall>| call.upgrade().is_some_and(|call| call.node != node || !call.is_passing_failure());
+        self.forget(|call| call.node == node && call.is_passing_failure());
+    }
+
+    /// What this version was asked is asked anew, should it be loaded again.
+    pub(super) fn forget_version(&mut self, node: NodeId, version: NodeVersion) {
+        self.forget(|call| call.node == node && call.version == version);
+    }
+
+    fn forget(&mut self, is_forgotten: impl Fn(&GuestCall) -> bool) {
         self.calls.retain(|_, calls| {
-            calls.retain(|call| keeps(call));
+            calls.retain(|call| call.upgrade().is_some_and(|call| !is_forgotten(&call)));
             !calls.is_empty()
         });
     }

@@ -41,6 +41,8 @@ pub(super) struct Outcome {
 pub(super) struct Conduct {
     /// Rows that failed since the last that did not.
     in_a_row: usize,
+    /// Whether some row was answered well.
+    is_proven: bool,
     /// What became of the first rows, while there is a version to go back to.
     trial: Option<Outcome>,
     /// When rows that failed for a passing reason are asked again.
@@ -55,6 +57,11 @@ impl Conduct {
         Conduct { trial: on_trial.then(Outcome::default), ..Conduct::default() }
     }
 
+    /// Of one that is gone back to.
+    pub(super) fn again(is_proven: bool) -> Self {
+        Conduct { is_proven, ..Conduct::default() }
+    }
+
     /// Whether it is on trial and has not answered anything yet.
     pub(super) fn is_untried(&self) -> bool {
         self.trial.is_some_and(|trial| trial.answered == 0)
@@ -67,6 +74,7 @@ impl Conduct {
         }
         let weight = outcome.failed + outcome.passing * (OVERRUN - 1);
         self.in_a_row = if outcome.failed < outcome.answered { 0 } else { self.in_a_row + weight };
+        self.is_proven |= outcome.failed < outcome.answered;
         if let Some(trial) = &mut self.trial {
             trial.answered += outcome.answered;
             trial.failed += outcome.failed;
@@ -82,6 +90,11 @@ impl Conduct {
             return Verdict::Suspend;
         }
         Verdict::GoOn
+    }
+
+    /// Whether some row was answered well, ever.
+    pub(super) fn is_proven(&self) -> bool {
+        self.is_proven
     }
 
     /// Whether some row was answered well, or none was asked, since rows last failed.

@@ -10,7 +10,7 @@ use super::conduct::{Conduct, Outcome, Verdict};
 use super::handle::{NodeInfo, NodeState};
 use super::open::Shared;
 use super::tally::Tally;
-use crate::dataflow::guest::{GuestCall, NodeVersion};
+use crate::dataflow::guest::{GuestCall, GuestError, NodeVersion};
 use crate::dataflow::plan::{NodeCall, NodeId, Plan, Shape, Step};
 use crate::wasm::{HostSettings, NodeError, NodeEvent, NodeHost, NodeKind, NodeSpec};
 
@@ -31,8 +31,8 @@ pub(super) struct Nodes {
 struct Node {
     /// The version that is asked; `None`: never loaded.
     version: Option<NodeVersion>,
-    /// The last one before it that did well.
-    before: Option<NodeVersion>,
+    /// The one to go back to.
+    before: Option<Before>,
     /// What it was asked first, until that is judged.
     opening: Option<Opening>,
     /// Tells one asking anew from the next: the number of times; with `every`, the time in milliseconds since 1970.
@@ -46,6 +46,13 @@ struct Node {
     reported: bool,
     conduct: Conduct,
     failures: Failures,
+}
+
+/// The last version that answered rows well; while none did, the last that nothing is known against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Before {
+    version: NodeVersion,
+    is_proven: bool,
 }
 
 /// The first batch that a version on trial is asked: all that documents show, when it takes the place of another.
@@ -218,16 +225,20 @@ impl Nodes {
                     return None;
                 }
                 tracing::info!("node {} runs version {}", info.name, info.version);
-                let before = node.version.replace(version);
-                // One that was asked and has not answered yet is not what to go back to.
-                if node.opening.is_none() {
-                    node.before = before.filter(|_| node.conduct.is_well());
+                let before = node.version.replace(version).filter(|_| node.conduct.is_well());
+                // One on trial that nobody asked yet, or that has not answered, is no better than one that did.
+                let is_unknown = node.conduct.is_untried() && node.before.is_some_and(|before| before.is_proven);
+                if node.opening.is_none() && !is_unknown {
+                    node.before = before.map(|version| Before { version, is_proven: node.conduct.is_proven() });
                 }
                 node.conduct = Conduct::begin(node.before.is_some());
                 node.opening = None;
                 if let Some(host) = &self.host {
                     // If the version before was taken back after this one was loaded, this one is not kept warm.
                     host.restore(id, version);
+                    if let Some(before) = node.before {
+                        host.spare(id, before.version);
+                    }
                 }
                 if node.every.is_some() {
                     node.ask_anew(Instant::now());
@@ -285,15 +296,16 @@ impl Nodes {
         match node.conduct.judge(outcome, now) {
             Verdict::GoOn => return None,
             Verdict::RollBack => {
-                let before = node
-                    .before
-                    .take()
-                    .filter(|before| self.host.as_ref().is_some_and(|host| host.restore(id, *before)))?;
-                node.version = Some(before);
                 node.conduct = Conduct::begin(false);
+                let is_there =
+                    |before: &Before| self.host.as_ref().is_some_and(|host| host.restore(id, before.version));
+                let Before { version: before, is_proven } = node.before.take().filter(is_there)?;
+                node.version = Some(before);
+                node.conduct = Conduct::again(is_proven);
+                let last = std::mem::take(&mut node.failures).last;
                 change(&mut |info| {
                     let Outcome { failed, answered, .. } = outcome;
-                    let (version, last) = (&info.version, &node.failures.last);
+                    let version = &info.version;
                     let reason =
                         format!("version {version} failed on {failed} of {answered} rows at once, last: {last}");
                     tracing::warn!("node {}: {reason}; the version before stays", info.name);
@@ -315,14 +327,14 @@ impl Nodes {
     /// Tells the log and the operator of rows that nodes failed on; clients see only what the node's policy makes of it.
     fn note_failures(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) {
         for call in calls {
-            let Some(Err(error)) = call.outcome() else { continue };
+            let Some(error) = self.failure(call) else { continue };
             let failures = &mut self.nodes[call.node.0 as usize].failures;
             failures.rows += 1;
             failures.untold += 1;
             failures.last = error.message.clone();
         }
         for call in calls.iter().rev() {
-            let Some(Err(error)) = call.outcome() else { continue };
+            let Some(error) = self.failure(call) else { continue };
             let index = call.node.0 as usize;
             let rests = self.nodes[index].conduct.rests();
             let failures = &mut self.nodes[index].failures;
@@ -350,6 +362,12 @@ impl Nodes {
             failures.untold = 0;
             failures.told = Some(Instant::now());
         }
+    }
+
+    /// What a call failed on, unless another version has taken the place of the one that did.
+    fn failure<'a>(&self, call: &'a GuestCall) -> Option<&'a GuestError> {
+        let error = call.outcome()?.as_ref().err()?;
+        (self.nodes[call.node.0 as usize].version == Some(call.version)).then_some(error)
     }
 
     /// The nodes that are now to be asked again what they failed on for a passing reason.
@@ -470,21 +488,24 @@ mod tests {
         NodeInfo { name, kind: String::new(), version: String::new(), state: NodeState::Loading, error: None, usage }
     }
 
-    fn load(nodes: &mut Nodes, version: u64) -> Option<NodeVersion> {
+    fn load(nodes: &mut Nodes, version: u64) -> Option<u64> {
         let (node, version) = (NodeId(0), NodeVersion(version));
         nodes.note(NodeEvent::Loaded { node, version, kind: NodeKind::Map }, &mut [info()]);
-        nodes.nodes[0].before
+        nodes.nodes[0].before.map(|before| before.version.0)
     }
 
     #[test]
-    fn a_version_whose_first_answers_are_open_is_not_gone_back_to() {
+    fn a_version_that_nothing_is_known_of_is_not_gone_back_to() {
         let mut nodes = Nodes { host: None, events: None, nodes: vec![Node::default()], waiting: Vec::new() };
         assert_eq!(load(&mut nodes, 1), None);
-        assert_eq!(load(&mut nodes, 2), Some(NodeVersion(1)));
-        assert_eq!(load(&mut nodes, 3), Some(NodeVersion(2)), "nobody asks it");
-        assert!(nodes.nodes[0].wait_for_opening(NodeVersion(3), &call(3)).is_none());
-        assert_eq!(load(&mut nodes, 4), Some(NodeVersion(2)), "3 has not answered yet");
-        assert!(nodes.nodes[0].opening.is_none(), "who waits for 3 goes on");
+        assert_eq!(load(&mut nodes, 2), Some(1));
+        assert_eq!(load(&mut nodes, 3), Some(2), "nobody asks any of them");
+        nodes.nodes[0].conduct.judge(Outcome { answered: 2, failed: 1, passing: 0 }, Instant::now());
+        assert_eq!(load(&mut nodes, 4), Some(3), "it answered");
+        assert_eq!(load(&mut nodes, 5), Some(3), "nobody asked 4");
+        assert!(nodes.nodes[0].wait_for_opening(NodeVersion(5), &call(5)).is_none());
+        assert_eq!(load(&mut nodes, 6), Some(3), "5 has not answered yet");
+        assert!(nodes.nodes[0].opening.is_none(), "who waits for 5 goes on");
     }
 
     #[test]

@@ -169,6 +169,13 @@ impl NodeHost {
         self.ids.iter().position(|id| *id == node).is_some_and(|index| self.shared.versions[index].restore(version))
     }
 
+    /// Keeps this version, which may be restored, longer than others that are not the newest.
+    pub fn spare(&self, node: NodeId, version: NodeVersion) {
+        if let Some(index) = self.ids.iter().position(|id| *id == node) {
+            self.shared.versions[index].spare(version);
+        }
+    }
+
     /// Looks at a node's file as if it had changed; what comes of it is told as an event, and then
     /// [`NodeEvent::Looked`] with the number given here. `None`: there is no such node.
     pub fn reload(&self, node: NodeId) -> Option<u64> {

@@ -73,6 +73,15 @@ impl Versions {
         true
     }
 
+    /// Makes this version the last to go but for the newest.
+    pub fn spare(&self, version: NodeVersion) {
+        let mut programs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = programs.len().saturating_sub(1);
+        if let Some(at) = programs.iter().position(|have| have.version() == version).filter(|at| *at < newest) {
+            programs[at..newest].rotate_left(1);
+        }
+    }
+
     /// Makes `program` the newest. One of the same version, as after an edit was undone, is replaced.
     fn put(&self, program: Arc<Program>) {
         let mut programs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -199,8 +208,9 @@ impl Keeper {
         let since = Instant::now();
         let mut before = None;
         loop {
-            let begin = Instant::now();
-            match self.content() {
+            let content = self.content();
+            let looked = Instant::now();
+            match content {
                 Ok((content, hash)) => match before.take() {
                     Some((settled, same)) if same == hash => return Ok((settled, hash)),
                     _ => before = Some((self.ahead(content, hash), hash)),
@@ -210,11 +220,12 @@ impl Keeper {
                 }
                 Err(error) => return Err(error),
             }
-            std::thread::sleep(SETTLE.saturating_sub(begin.elapsed()));
+            std::thread::sleep(SETTLE.saturating_sub(looked.elapsed()));
         }
     }
 
-    /// Loads what takes no compiler while it is not yet certain to stay: the time passes anyhow.
+    /// Loads what takes no compiler while it is not yet certain to stay: the time passes anyhow. What a script that was half written says
+    /// while it is loaded is in the log, then.
     fn ahead(&mut self, content: Content, hash: blake3::Hash) -> Settled {
         let at_once = match &content {
             Content::Script(_, files) => files.is_ok(),

@@ -70,7 +70,7 @@ async function kindOf() {
   if (kind && wanted && kind !== wanted) fail(`${fileName}: error: exports ${named[0]}, so it is a ${kind}, not a ${wanted}`);
   if (kind) return { kind, exported: named[0] };
   if (!exported.includes("default")) {
-    const but = exported.length > 0 ? `, but ${exported.slice(0, 3).join(", ")}` : "";
+    const but = exported.length > 0 ? `, but ${exported.slice(0, 3).join(", ")}${exported.length > 3 ? ", ..." : ""}` : "";
     fail(`${fileName}: error: exports no node${but}: export function keep(row, args), transform(row, args) or reduce(rows, args)`);
   }
   if (!wanted) {

@@ -58,7 +58,7 @@ def kind_of(source, file, wanted):
         fail(f"{file}: error: defines {functions}: a node is one of them")
     if not found:
         functions = [statement.name for statement in tree.body if isinstance(statement, ast.FunctionDef)]
-        but = f", but {', '.join(functions[:3])}" if functions else ""
+        but = f", but {', '.join(functions[:3])}{', ...' if len(functions) > 3 else ''}" if functions else ""
         fail(f"{file}: error: defines no node{but}: write def keep(row, args), transform(row, args) or reduce(rows, args)")
     if wanted and found != [wanted]:
         fail(f"{file}: error: defines {functions}, so it is a {found[0]}, not a {wanted}")

@@ -27,7 +27,7 @@ def load(source, file_name, folder):
     try:
         exec(compile(source, file_name, "exec", dont_inherit=True), module.__dict__)
         script._node = script._choose(module.__dict__, file_name)
-        script._check_return(source, file_name, script._node.name)
+        script._check_return(source, file_name, script._node)
     except BaseException as error:
         # The build's last words: `build.py` finds them among those of the tools.
         raise SystemExit(f"sangre: {describe(error, file_name)}") from None

@@ -133,7 +133,9 @@ fn brought_along() -> Vec<PathBuf> {
     // Links followed, so that one in PATH to an unpacked archive will do.
     let program = std::env::current_exe().and_then(fs::canonicalize);
     let Ok(Some(beside)) = program.as_deref().map(Path::parent) else { return Vec::new() };
-    let prefix = beside.parent().map(|prefix| prefix.join("lib").join("sangre").join(FOLDER));
+    // Elsewhere, that might be anybody's.
+    let prefix =
+        beside.parent().filter(|_| beside.ends_with("bin")).map(|it| it.join("lib").join("sangre").join(FOLDER));
     std::iter::once(beside.join(FOLDER)).chain(prefix).collect()
 }
 

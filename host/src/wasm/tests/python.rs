@@ -46,7 +46,7 @@ async fn a_map_answers_any_json() {
         "import collections, enum\nclass Text(enum.StrEnum):\n    A = 'a'",
         &[
             ("return None", Ok("null")),
-            ("return None", Ok("null")),
+            ("pass", Ok("null")),
             ("return (1, 2)", Ok("[1,2]")),
             ("return collections.Counter('aab')", Ok(r#"{"a":2,"b":1}"#)),
             ("return {Text.A: [Text.A]}", Ok(r#"{"a":["a"]}"#)),
@@ -125,8 +125,7 @@ async fn errors_have_file_and_line() {
         Err("probe.py:2: KeyError: 'closes' (the row has no fields)".into())
     );
     let error = transform("return row.closes", r#"{"opens":9}"#).await;
-    let expected =
-        "probe.py:2: AttributeError: 'dict' object has no attribute 'closes': a row is a dict, so write ['closes']";
+    let expected = "probe.py:2: AttributeError: 'dict' object has no attribute 'closes': rows and args are dicts, so write ['closes']";
     assert_eq!(error, Err(expected.into()));
     assert_eq!(transform("raise SystemExit(2)", "1").await, Err("probe.py:2: SystemExit: 2".into()));
     let mut nested = Bench::python("def ratio(a):\n    return a / 0\ndef transform(row, args):\n    return ratio(row)");
@@ -170,6 +169,25 @@ async fn a_source_that_is_no_node_says_why() {
     assert_eq!(other.failed().await, "is a filter, but queries use it as a map");
     let mut borrowed = Bench::python("from functools import reduce\ndef keep(row, args): return reduce(bool, [row])");
     assert_eq!(borrowed.once("true").await.as_deref(), Ok("true"), "an imported reduce is no node");
+}
+
+#[tokio::test]
+async fn a_function_with_a_return_somewhere_is_taken() {
+    let many = |text: &str| text.repeat(300);
+    for source in [
+        format!(
+            "def transform(row, args):\n    if row == 0: pass\n{}    elif row: return 1",
+            many("    elif row == 5: pass\n")
+        ),
+        format!("def transform(row, args):\n    if row: return 1{}", many(" + 0")),
+        "def transform(row, args):\n    print(row)\ntransform = (lambda before: lambda row, args: 1)(transform)".into(),
+        "def transform(row, args):\n    match row:\n        case 7:\n            with open_() as it: return it\n\
+         import contextlib\nopen_ = contextlib.contextmanager(lambda: (yield 1))"
+            .into(),
+    ] {
+        let mut bench = Bench::python(&source);
+        assert_eq!(bench.once("7").await.as_deref(), Ok("1"), "{source}");
+    }
 }
 
 #[tokio::test]

@@ -33,9 +33,7 @@ export function candidates(from, importer) {
 }
 
 // What no package brings, as far as people write it without `node:`.
-const OF_NODE = new Set(
-  "assert buffer child_process crypto dns events fs http https module net os path perf_hooks process stream timers tls url util vm worker_threads zlib".split(" "),
-);
+const OF_NODE = new Set("child_process dns fs http https module net os perf_hooks tls worker_threads".split(" "));
 
 // Files that are certainly no scripts; `./places.v2` is one.
 const KNOWN = new Set(["json", "jsx", "tsx", "cjs", "cts", "wasm", "css", "txt", "py", "node"]);

@@ -3,10 +3,11 @@
 //! A row that cannot be read, a function that answers an error, a number JSON lacks: that row fails and the others do not.
 //! A panic cannot be caught here (the target aborts), so it leaves its message with the host, which finds the row.
 
+use std::collections::BTreeMap;
 use std::panic;
 use std::sync::Once;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -101,12 +102,12 @@ fn without_place(error: &serde_json::Error) -> String {
 /// ` (the row has id, name)`: a name may be misspelt, or left out of the query's `input`.
 fn fields_of(row: &RawValue) -> String {
     const MOST: usize = 20;
-    let Ok(fields) = serde_json::from_str::<crate::Args>(row.get()) else { return String::new() };
+    let Ok(fields) = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(row.get()) else { return String::new() };
     let names: Vec<&str> = fields.keys().take(MOST).map(String::as_str).collect();
+    let more = if fields.len() > MOST { ", ..." } else { "" };
     match names.len() {
         0 => " (the row has no fields)".to_owned(),
-        MOST => format!(" (the row has {}, ...)", names.join(", ")),
-        _ => format!(" (the row has {})", names.join(", ")),
+        _ => format!(" (the row has {}{more})", names.join(", ")),
     }
 }
 

@@ -52,7 +52,7 @@ def fields_of(error, row, args):
     """` (the row has id, name)`, if `error` is one that a field the row lacks may be the reason of. Never raises."""
     try:
         if isinstance(error, AttributeError) and type(error.obj) is dict:
-            return f": a row is a dict, so write [{error.name!r}]"
+            return f": rows and args are dicts, so write [{error.name!r}]"
         if not isinstance(error, KeyError) or not error.args:
             return ""
         (key, *_), whose = error.args, "the row"

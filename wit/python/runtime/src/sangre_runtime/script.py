@@ -11,6 +11,7 @@ import json
 import linecache
 import sys
 import types
+from opcode import opmap
 
 from componentize_py_types import Err
 from wit_world.imports import log
@@ -29,6 +30,8 @@ _MODULE = "node"
 # coming: with calls through builtins it fits some 450.
 _CALLS = 400
 
+_RETURN, _CONSTANT = opmap["RETURN_VALUE"], opmap["LOAD_CONST"]
+
 _parse = json.JSONDecoder().decode
 
 
@@ -45,7 +48,7 @@ class Script:
         purity.begin()
         try:
             _node = _choose(_run(source, file_name), file_name)
-            _check_return(source, file_name, _node.name)
+            _check_return(source, file_name, _node)
             return _node.kind
         except BaseException as error:
             raise Err(describe(error, file_name)) from None
@@ -160,7 +163,7 @@ def _choose(members, file_name):
         raise Fault(f"{file_name} defines {' and '.join(named)}: a node is one of them")
     if not named:
         functions = [name for name, value in members.items() if type(value) is types.FunctionType and not name.startswith("_")]
-        instead = f", but {', '.join(functions[:3])}" if functions else ""
+        instead = f", but {', '.join(functions[:3])}{', ...' if len(functions) > 3 else ''}" if functions else ""
         raise Fault(
             f"{file_name} defines no node{instead}: write def keep(row, args), transform(row, args) or reduce(rows, args)"
         )
@@ -187,26 +190,37 @@ def _check_parameters(name, function, file_name):
         raise Fault(f"{place}: {name}{signature} cannot be called: a node's function is {name}({wanted})") from None
 
 
-def _check_return(source, file_name, name):
+def _check_return(source, file_name, node):
     """A function that answers None whatever it is asked has lost its return."""
+    code = getattr(node.call, "__code__", None)
+    if code is None or code.co_filename != file_name or code.co_name != node.name or _returns_a_value(code):
+        return
+    # It may be meant: `return None`, or nothing but errors.
     statements = compile(source, file_name, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True).body
-    own = [statement for statement in statements if isinstance(statement, _ast.FunctionDef) and statement.name == name]
-    # What decorators make of it nobody knows.
-    if own and not own[-1].decorator_list and not any(_answers(statement) for statement in own[-1].body):
-        raise Fault(f"{file_name}:{own[-1].lineno}: {name} has no return: it would answer None to every row")
+    for function in statements:
+        if isinstance(function, _ast.FunctionDef) and function.lineno == code.co_firstlineno and not _answers(function.body):
+            raise Fault(f"{file_name}:{function.lineno}: {node.name} has no return: it would answer None to every row")
 
 
-def _answers(tree):
-    """Whether a function with this in its body may do anything but answer None."""
-    if isinstance(tree, _ast.Return):
-        return tree.value is not None
-    if isinstance(tree, (_ast.Raise, _ast.Yield, _ast.YieldFrom)):
-        return True
-    if isinstance(tree, _ANOTHER):
-        return False
-    inner = (getattr(tree, field, None) for field in tree._fields)
-    parts = (part for value in inner for part in (value if type(value) is list else [value]))
-    return any(_answers(part) for part in parts if isinstance(part, _ast.AST))
+def _returns_a_value(code):
+    """Whether some return is certainly not that of None. Far cheaper than to read the source."""
+    ops, none = code.co_code, code.co_consts.index(None) if None in code.co_consts else -1
+    returns = (at for at in range(2, len(ops), 2) if ops[at] == _RETURN)
+    return any((ops[at - 2], ops[at - 1]) != (_CONSTANT, none) for at in returns)
+
+
+def _answers(statements):
+    """Whether a function of these may do anything but answer None."""
+    trees = list(statements)
+    while trees:
+        tree = trees.pop()
+        if isinstance(tree, (_ast.Raise, _ast.Yield, _ast.YieldFrom)) or isinstance(tree, _ast.Return) and tree.value is not None:
+            return True
+        if not isinstance(tree, _ANOTHER):
+            for field in tree._fields:
+                value = getattr(tree, field, None)
+                trees += [part for part in (value if type(value) is list else [value]) if isinstance(part, _ast.AST)]
+    return False
 
 
 # What has returns of its own.

@@ -329,6 +329,7 @@ impl Engine {
     pub fn answered(&mut self, calls: &[Arc<GuestCall>]) -> Effects {
         let mut finished = Vec::new();
         for call in calls.iter().filter(|call| call.answer().is_some()) {
+            self.memo.remember(call.clone());
             for waiter in self.waiters.remove(&address(call)).unwrap_or_default() {
                 match waiter {
                     Waiter::Element(id) if self.elements.contains_key(id) => self.mark_element(id),
@@ -342,6 +343,13 @@ impl Engine {
             self.finish_tree(document);
         }
         self.finish(Cause::Answers)
+    }
+
+    /// These were never asked, since nothing needs their answers any more.
+    pub fn abandoned(&mut self, calls: &[Arc<GuestCall>]) {
+        for call in calls {
+            self.waiters.remove(&address(call));
+        }
     }
 
     /// A node has a new version, or (`None`) none that works. `tick` counts its re-evaluations.

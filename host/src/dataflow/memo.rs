@@ -2,8 +2,8 @@
 //!
 //! A call is found by a keyed 128-bit hash of (node, version, tick, arguments, input) and compared byte by byte on a
 //! hit, so a collision costs time and never an answer. The memo itself only holds calls weakly: a call lives while a
-//! cell or a waiting document uses it, and a while longer in a short queue of recent ones, since rows that leave a list
-//! often come back.
+//! cell or a waiting document uses it, and, once it is answered, a while longer in a short queue of recent ones, since rows
+//! that leave a list often come back.
 
 use std::collections::VecDeque;
 use std::hash::Hasher;
@@ -76,7 +76,10 @@ impl Memo {
         let call = Arc::new(GuestCall::new(node, version, tick, args, input));
         entry.push(Arc::downgrade(&call));
         self.asked.push(call.clone());
-        self.remember(call.clone());
+        if self.calls.len() >= self.sweep_at {
+            self.forget(|_| false);
+            self.sweep_at = (2 * self.calls.len()).max(2 * RECENT);
+        }
         call
     }
 
@@ -107,18 +110,12 @@ impl Memo {
         });
     }
 
-    fn remember(&mut self, call: Arc<GuestCall>) {
+    /// Keeps a call that was answered for a while, whether anybody uses it or not.
+    pub(super) fn remember(&mut self, call: Arc<GuestCall>) {
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
         self.recent.push_back(call);
-        if self.calls.len() >= self.sweep_at {
-            self.calls.retain(|_, calls| {
-                calls.retain(|call| call.strong_count() > 0);
-                !calls.is_empty()
-            });
-            self.sweep_at = (2 * self.calls.len()).max(2 * RECENT);
-        }
     }
 
     fn hash(&mut self, node: NodeId, version: NodeVersion, tick: u64, args: &Value, input: &Value) -> u128 {

@@ -42,6 +42,8 @@ struct Node {
     due: Option<Instant>,
     /// Batches that are being answered.
     open: usize,
+    /// What is to be asked when one of them is done; nothing, if there are less than there may be.
+    backlog: Vec<Arc<GuestCall>>,
     /// Whether it has said if it can be loaded.
     reported: bool,
     conduct: Conduct,
@@ -115,6 +117,19 @@ impl Node {
         }
         self.opening = calls.first().map(|first| Opening { first: first.clone(), judged: watch::Sender::new(()) });
         None
+    }
+
+    /// A batch of what waits, if there may be another: of the version and tick to be asked now, before others. What nobody needs any
+    /// more is added to `abandoned`.
+    fn next_batch(&mut self, most: usize, abandoned: &mut Vec<Arc<GuestCall>>) -> Option<Batch> {
+        if self.open >= most {
+            return None;
+        }
+        // Who needs an answer holds the call, too: a cell, or a state of a document.
+        abandoned.extend(self.backlog.extract_if(.., |call| Arc::strong_count(call) == 1));
+        let is_current = |call: &&Arc<GuestCall>| self.version == Some(call.version) && self.tick == call.tick;
+        let of = batch_of(self.backlog.iter().find(is_current).or(self.backlog.first())?);
+        Some((of, self.backlog.extract_if(.., |call| batch_of(call) == of).collect()))
     }
 
     /// Nothing that was answered before answers what is asked from now on.
@@ -397,14 +412,16 @@ impl Nodes {
 
     /// Asks guests. What can be answered in a moment is, if there is that moment; those calls are given back. For the rest one
     /// future for each node and version, whose calls are answered when it is done; the answers are withheld until they are judged.
+    /// A node that answers as many batches as there may be is asked when one is done: then in one go, and no more of what was
+    /// changed meanwhile. So one that is too slow for what is written falls behind by a batch or two, not ever more.
     pub(super) fn evaluate(
         &mut self,
         calls: Vec<Arc<GuestCall>>,
         in_passing: bool,
-    ) -> (Vec<Arc<GuestCall>>, Vec<impl Future<Output = Vec<Arc<GuestCall>>> + Send + use<>>) {
+    ) -> (Vec<Arc<GuestCall>>, Vec<impl Asked + use<>>) {
         let mut batches: Vec<Batch> = Vec::new();
         for call in calls {
-            let of = (call.node, call.version, call.tick);
+            let of = batch_of(&call);
             match batches.iter_mut().find(|(other, _)| *other == of) {
                 Some((_, batch)) => batch.push(call),
                 None => batches.push((of, vec![call])),
@@ -419,29 +436,31 @@ impl Nodes {
                 answered.extend(calls);
             }
         }
-        let ask = |((id, version, _), calls): Batch| {
-            let node = &mut self.nodes[id.0 as usize];
-            node.open += 1;
-            let opening = node.wait_for_opening(version, &calls);
-            calls.iter().for_each(|call| call.withhold());
-            let answered = host.evaluate(id, version, calls.clone());
-            async move {
-                answered.await;
-                if let Some(mut opening) = opening {
-                    // Nothing is ever sent: an error says that it is over.
-                    let _ = opening.changed().await;
-                }
-                calls
+        let most = host.parallel();
+        let mut asked = Vec::new();
+        for (of, calls) in batches {
+            let node = &mut self.nodes[of.0.0 as usize];
+            if node.open < most {
+                asked.push(ask(host, node, (of, calls)));
+            } else {
+                node.backlog.extend(calls);
             }
-        };
-        (answered, batches.into_iter().map(ask).collect())
+        }
+        (answered, asked)
     }
 
-    /// A future of [`Nodes::evaluate`] is done.
-    pub(super) fn finished(&mut self, calls: &[Arc<GuestCall>]) {
-        if let Some(call) = calls.first() {
-            self.nodes[call.node.0 as usize].open -= 1;
+    /// A future of [`Nodes::evaluate`] is done. The calls that will not be asked, since nobody needs them any more, and futures as
+    /// those for what is asked in its place.
+    pub(super) fn finished(&mut self, calls: &[Arc<GuestCall>]) -> (Vec<Arc<GuestCall>>, Vec<impl Asked + use<>>) {
+        let (mut abandoned, mut asked) = (Vec::new(), Vec::new());
+        if let (Some(call), Some(host)) = (calls.first(), &self.host) {
+            let node = &mut self.nodes[call.node.0 as usize];
+            node.open -= 1;
+            while let Some(batch) = node.next_batch(host.parallel(), &mut abandoned) {
+                asked.push(ask(host, node, batch));
+            }
         }
+        (abandoned, asked)
     }
 
     /// Looks at a node's file as if it had changed; `reply` is told how the node is then.
@@ -452,6 +471,30 @@ impl Nodes {
             self.waiting.push((node, look, reply));
         }
     }
+}
+
+/// Gives the calls of a batch when they are answered and may be seen.
+pub(super) trait Asked: Future<Output = Vec<Arc<GuestCall>>> + Send + 'static {}
+
+impl<F: Future<Output = Vec<Arc<GuestCall>>> + Send + 'static> Asked for F {}
+
+fn ask(host: &NodeHost, node: &mut Node, ((id, version, _), calls): Batch) -> impl Asked + use<> {
+    node.open += 1;
+    let opening = node.wait_for_opening(version, &calls);
+    calls.iter().for_each(|call| call.withhold());
+    let answered = host.evaluate(id, version, calls.clone());
+    async move {
+        answered.await;
+        if let Some(mut opening) = opening {
+            // Nothing is ever sent: an error says that it is over.
+            let _ = opening.changed().await;
+        }
+        calls
+    }
+}
+
+fn batch_of(call: &GuestCall) -> (NodeId, NodeVersion, u64) {
+    (call.node, call.version, call.tick)
 }
 
 fn kind_name(kind: NodeKind) -> &'static str {
@@ -506,6 +549,23 @@ mod tests {
         assert!(nodes.nodes[0].wait_for_opening(NodeVersion(5), &call(5)).is_none());
         assert_eq!(load(&mut nodes, 6), Some(3), "5 has not answered yet");
         assert!(nodes.nodes[0].opening.is_none(), "who waits for 5 goes on");
+    }
+
+    #[test]
+    fn what_nobody_needs_any_more_is_not_asked_and_what_is_new_is_asked_first() {
+        let (old, needed, new) = (call(1), call(1), call(2));
+        let backlog = [old, needed.clone(), new.clone()].concat();
+        let mut node = Node { version: Some(NodeVersion(2)), open: 1, backlog, ..Node::default() };
+        let mut abandoned = Vec::new();
+        assert!(node.next_batch(1, &mut abandoned).is_none(), "one is open");
+        node.open = 0;
+        let (of, calls) = node.next_batch(1, &mut abandoned).expect("a batch");
+        assert_eq!((of.1, calls.len(), abandoned.len()), (NodeVersion(2), 1, 1));
+        assert!(Arc::ptr_eq(&calls[0], &new[0]));
+        let (of, calls) = node.next_batch(1, &mut abandoned).expect("another");
+        assert_eq!((of.1, calls.len(), abandoned.len()), (NodeVersion(1), 1, 1));
+        assert!(Arc::ptr_eq(&calls[0], &needed[0]));
+        assert!(node.next_batch(1, &mut abandoned).is_none() && node.backlog.is_empty());
     }
 
     #[test]

@@ -155,8 +155,12 @@ impl Writer {
                 }
                 Some(calls) = self.guests.join_next() => {
                     let calls = calls.expect("the node host answers every call");
-                    self.nodes.finished(&calls);
                     self.answered(&calls);
+                    let (abandoned, asked) = self.nodes.finished(&calls);
+                    asked.into_iter().for_each(|batch| drop(self.guests.spawn(batch)));
+                    if let Some(engine) = &mut self.engine {
+                        engine.abandoned(&abandoned);
+                    }
                 }
                 Some(chore) = self.chores.join_next() => {
                     self.chore_done(chore.expect("chores do not panic"))?;

@@ -38,9 +38,10 @@ pub struct HostSettings {
 }
 
 impl Default for HostSettings {
-    /// The cache of this user, and as many batches as there are processors.
+    /// The cache of this user, and as many batches as there are processors but for one, which a node leaves to all else.
     fn default() -> Self {
-        HostSettings { cache: cache_dir(), parallel: std::thread::available_parallelism().map_or(2, usize::from) }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        HostSettings { cache: cache_dir(), parallel: (processors - 1).max(1) }
     }
 }
 
@@ -162,6 +163,11 @@ impl NodeHost {
         let ids = nodes.iter().map(|node| node.id).collect();
         let (watch, wakers) = keep(&shared, nodes)?;
         Ok((NodeHost { _watch: watch, wakers, shared, ids, workers }, receiver))
+    }
+
+    /// How many batches of one node run at once.
+    pub fn parallel(&self) -> usize {
+        self.shared.settings.parallel
     }
 
     /// Makes an earlier version the newest again. False if it is not there any more.

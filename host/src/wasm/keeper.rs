@@ -6,7 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -151,7 +151,9 @@ impl Keeper {
             if std::mem::take(&mut first) {
                 give_back();
             }
-            if self.changed.recv().is_err() || self.shared.stopped.load(Ordering::Relaxed) {
+            // Who asked while the file settled has woken that look, which may have been the end of an earlier one.
+            let is_asked = self.shared.looks[self.index].load(Ordering::Relaxed) != self.looked;
+            if (!is_asked && self.changed.recv().is_err()) || self.shared.stopped.load(Ordering::Relaxed) {
                 return;
             }
         }
@@ -206,21 +208,31 @@ impl Keeper {
     /// What there is to load, once it stays the same.
     fn settle(&mut self) -> Result<(Settled, blake3::Hash), NodeError> {
         let since = Instant::now();
-        let mut before = None;
+        let mut before: Option<(Settled, blake3::Hash, Instant)> = None;
         loop {
-            let content = self.content();
-            let looked = Instant::now();
-            match content {
+            match self.content() {
                 Ok((content, hash)) => match before.take() {
-                    Some((settled, same)) if same == hash => return Ok((settled, hash)),
-                    _ => before = Some((self.ahead(content, hash), hash)),
+                    Some((settled, same, seen)) if same == hash => {
+                        if seen.elapsed() >= SETTLE {
+                            return Ok((settled, hash));
+                        }
+                        before = Some((settled, hash, seen));
+                    }
+                    _ => {
+                        let seen = Instant::now();
+                        before = Some((self.ahead(content, hash), hash, seen));
+                    }
                 },
                 Err(NodeError::Missing(_) | NodeError::MissingImport { .. }) if since.elapsed() < MISSING => {
                     before = None
                 }
                 Err(error) => return Err(error),
             }
-            std::thread::sleep(SETTLE.saturating_sub(looked.elapsed()));
+            let stays = before.as_ref().map_or(Duration::ZERO, |(_, _, seen)| seen.elapsed());
+            // Whoever writes a file in two steps is not made to wait because of the first.
+            if let Err(RecvTimeoutError::Disconnected) = self.changed.recv_timeout(SETTLE.saturating_sub(stays)) {
+                return Err(NodeError::Engine("the host has stopped".into()));
+            }
         }
     }
 

@@ -14,7 +14,7 @@ use support::process::memory;
 use support::report::{Report, say};
 use support::settings::blocks_or;
 use support::side::{RATE, Side, THROUGH};
-use support::statistics::median;
+use support::statistics::{Sample, median};
 use support::{http, world};
 
 /// What the ratio of each is to be at most.
@@ -94,7 +94,7 @@ impl Source {
 
 /// What came of a guest, in a block.
 struct Outcome {
-    p99_ms: f64,
+    beside: Sample,
     /// MiB that the server has grown by in the block, and by the time that the document is well again.
     grown: f64,
     left: f64,
@@ -117,33 +117,40 @@ async fn run() -> Result<()> {
     let mut harmless = Side::start(&postgres, "harmless", Source::JavaScript.node(&file)).await?;
     let _client = follow(&harmless.server.address).await?;
     let guests: Vec<&Evil> = EVIL.iter().filter(|guest| is_there(guest, &mut report)).collect();
-    let mut rounds: Vec<Vec<(f64, Outcome)>> = guests.iter().map(|_| Vec::new()).collect();
-    for round in 0..blocks_or(2) {
+    let mut rounds: Vec<Vec<Outcome>> = guests.iter().map(|_| Vec::new()).collect();
+    let mut well = Vec::new();
+    for round in 0..blocks_or(4) {
         for (guest, rounds) in guests.iter().zip(&mut rounds) {
-            let well = harmless.p99_ms().await?;
+            let beside = harmless.block().await?;
             let outcome = measure(&postgres, guest, round).await.context(guest.name)?;
             say(format_args!(
-                "  {}: p99 {:.2} ms beside it, {well:.2} ms beside a harmless one; grew by {:.1} MiB; well again after {:.0} ms, \
+                "  {}: p99 {:.2} ms beside it, {:.2} ms beside a harmless one; grew by {:.1} MiB; well again after {:.0} ms, \
                  {:.1} MiB left",
                 guest.name,
-                outcome.p99_ms,
+                outcome.beside.p99_ms(),
+                beside.p99_ms(),
                 outcome.grown,
                 outcome.recovered.as_secs_f64() * 1e3,
                 outcome.left
             ));
-            rounds.push((well, outcome));
+            well.push(beside);
+            rounds.push(outcome);
         }
     }
-    say("");
-    for (guest, rounds) in guests.iter().zip(&rounds) {
-        let of = |figure: fn(&(f64, Outcome)) -> f64| median(rounds.iter().map(figure));
+    let well = Sample::all(well);
+    say(format_args!("\n  beside a harmless node: p99 {:.2} ms of all {} writes", well.p99_ms(), well.len()));
+    report.note("harmless_p99_ms", well.p99_ms());
+    for (guest, rounds) in guests.iter().zip(rounds) {
+        let of = |figure: fn(&Outcome) -> f64| median(rounds.iter().map(figure));
+        let (left, recovered) = (of(|outcome| outcome.left), of(|outcome| outcome.recovered.as_secs_f64() * 1e3));
+        report.note(&format!("{}_left_mib", guest.name), left);
+        report.note(&format!("{}_recovered_ms", guest.name), recovered);
+        let p99_ms = Sample::all(rounds.into_iter().map(|outcome| outcome.beside)).p99_ms();
+        report.note(&format!("{}_p99_ms", guest.name), p99_ms);
         let (key, what) =
             (format!("{}_p99_ratio", guest.name), format!("{}, p99 to that beside a harmless node", guest.name));
-        report.goal(&key, &what, of(|(well, outcome)| outcome.p99_ms / well), GOAL, "");
-        report.note(&format!("{}_left_mib", guest.name), of(|(_, outcome)| outcome.left));
-        report.note(&format!("{}_recovered_ms", guest.name), of(|(_, outcome)| outcome.recovered.as_secs_f64() * 1e3));
+        report.goal(&key, &what, p99_ms / well.p99_ms(), GOAL, "");
     }
-    report.note("harmless_p99_ms", median(rounds.iter().flatten().map(|(well, _)| *well)));
     report.end();
     Ok(())
 }
@@ -172,7 +179,7 @@ async fn measure(postgres: &PrivatePostgres, guest: &Evil, round: usize) -> Resu
     let _client = follow(&side.server.address).await?;
     side.rest().await?;
     let before = resident(&side)?;
-    let p99_ms = side.p99_at_once_ms().await?;
+    let of_block = side.block_at_once().await?;
     let grown = resident(&side)? - before;
     ensure!(side.server.running.log().contains("failed on"), "it misbehaves, and the log says so");
     let begin = Instant::now();
@@ -180,7 +187,7 @@ async fn measure(postgres: &PrivatePostgres, guest: &Evil, round: usize) -> Resu
     std::fs::write(&next, guest.source.good()?)?;
     std::fs::rename(&next, &file)?;
     recovered(&side).await?;
-    Ok(Outcome { p99_ms, grown, left: resident(&side)? - before, recovered: begin.elapsed() })
+    Ok(Outcome { beside: of_block, grown, left: resident(&side)? - before, recovered: begin.elapsed() })
 }
 
 /// Waits until the document that goes through the node has a good answer in every row.

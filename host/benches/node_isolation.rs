@@ -59,11 +59,11 @@ async fn measure(mut calm: Side, mut beside: Side, report: &mut Report) -> Resul
     let burning = Burning::start(&beside.server.address).await?;
     let begin = burning.revisions();
     for block in 1..=blocks_or(5) {
-        quiet.push(calm.p99_ms().await?);
+        quiet.push(calm.block().await?.p99_ms());
         let other = Loop::start()?;
-        let of_loop = calm.p99_ms().await?;
+        let of_loop = calm.block().await?.p99_ms();
         drop(other);
-        let of_node = beside.p99_ms().await?;
+        let of_node = beside.block().await?.p99_ms();
         say(format_args!("  block {block}: {of_loop:.2} ms beside a busy loop, {of_node:.2} ms beside the node"));
         beside_loop.push(of_loop);
         beside_node.push(of_node);

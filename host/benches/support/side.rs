@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::clients::Clients;
 use super::server::{Server, config};
 use super::settings::block;
+use super::statistics::Sample;
 use super::world::{self, Place, World};
 use super::writer;
 
@@ -53,14 +54,14 @@ impl Side {
         Ok(Side { server, rows: places.len(), clients, url, places, next: 1 })
     }
 
-    /// The 99th percentile of a block of writes at the client of the query without the node, in milliseconds, after a rest.
-    pub async fn p99_ms(&mut self) -> Result<f64> {
+    /// How long a block of writes took to the client of the query without the node, after a rest.
+    pub async fn block(&mut self) -> Result<Sample> {
         self.rest().await?;
-        self.p99_at_once_ms().await
+        self.block_at_once().await
     }
 
     /// The same without a rest.
-    pub async fn p99_at_once_ms(&mut self) -> Result<f64> {
+    pub async fn block_at_once(&mut self) -> Result<Sample> {
         self.write(block()).await
     }
 
@@ -69,9 +70,9 @@ impl Side {
         self.write(REST).await.map(drop)
     }
 
-    async fn write(&mut self, during: Duration) -> Result<f64> {
+    async fn write(&mut self, during: Duration) -> Result<Sample> {
         let writes = writer::write(&self.url, &self.places, RATE, during, self.next).await?;
         self.next += writes.len() as u32;
-        Ok(self.clients.latencies(World::Demo, &writes).await?.p99_ms())
+        self.clients.latencies(World::Demo, &writes).await
     }
 }

@@ -11,6 +11,11 @@ impl Sample {
         Sample(durations)
     }
 
+    /// All of several samples.
+    pub fn all(samples: impl IntoIterator<Item = Sample>) -> Self {
+        Sample::new(samples.into_iter().flat_map(|sample| sample.0).collect())
+    }
+
     pub fn len(&self) -> usize {
         self.0.len()
     }

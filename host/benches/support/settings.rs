@@ -13,7 +13,12 @@ pub fn setting<T: FromStr>(name: &str, usual: T) -> T {
 
 /// How long a block of writes lasts.
 pub fn block() -> Duration {
-    Duration::from_secs_f64(setting("SANGRE_BENCH_SECONDS", 4.0))
+    block_or(4.0)
+}
+
+/// The same of a benchmark that compares the slowest writes, so that its blocks are usually longer.
+pub fn block_or(usual_seconds: f64) -> Duration {
+    Duration::from_secs_f64(setting("SANGRE_BENCH_SECONDS", usual_seconds))
 }
 
 /// How many blocks a figure is the median of.

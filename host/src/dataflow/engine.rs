@@ -345,10 +345,11 @@ impl Engine {
         self.finish(Cause::Answers)
     }
 
-    /// These were never asked, since nothing needs their answers any more.
-    pub fn abandoned(&mut self, calls: &[Arc<GuestCall>]) {
+    /// These were never asked, since nothing needs their answers any more: nobody but the caller holds them. They end here, since one that
+    /// lives is found when its question comes up again.
+    pub fn abandoned(&mut self, calls: Vec<Arc<GuestCall>>) {
         for call in calls {
-            self.waiters.remove(&address(call));
+            self.waiters.remove(&address(&call));
         }
     }
 

@@ -319,15 +319,23 @@ fn place(
 #[derive(Debug)]
 pub(super) struct PendingList {
     frame: Frame,
-    /// As far as answers have filled them.
-    stages: Mutex<Vec<Stage>>,
+    /// As far as answers have filled it.
+    filled: Mutex<Filled>,
     /// `None` inside: held.
     outcome: OnceLock<Option<Value>>,
 }
 
+#[derive(Debug)]
+struct Filled {
+    stages: Vec<Stage>,
+    /// Those of the list itself that it asked last: a call that nobody holds is not answered.
+    calls: Calls,
+}
+
 impl PendingList {
     pub(super) fn new(frame: Frame, stages: Vec<Stage>) -> Self {
-        PendingList { frame, stages: Mutex::new(stages), outcome: OnceLock::new() }
+        let filled = Mutex::new(Filled { stages, calls: Calls::new() });
+        PendingList { frame, filled, outcome: OnceLock::new() }
     }
 
     /// The node versions it was made with.
@@ -340,9 +348,13 @@ impl PendingList {
         if let Some(outcome) = self.outcome.get() {
             return Some(outcome.clone());
         }
-        let mut stages = self.stages.lock().expect("never poisoned: a panic ends the engine");
-        let outcome = match settle(context, &self.frame, &mut stages, First::Here, open, &mut Calls::new()) {
-            Settled::Waiting => return None,
+        let mut filled = self.filled.lock().expect("never poisoned: a panic ends the engine");
+        let mut calls = Calls::new();
+        let outcome = match settle(context, &self.frame, &mut filled.stages, First::Here, open, &mut calls) {
+            Settled::Waiting => {
+                filled.calls = calls;
+                return None;
+            }
             Settled::Ready(value) => Some(value),
             Settled::Held => None,
         };

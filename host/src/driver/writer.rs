@@ -159,7 +159,7 @@ impl Writer {
                     let (abandoned, asked) = self.nodes.finished(&calls);
                     asked.into_iter().for_each(|batch| drop(self.guests.spawn(batch)));
                     if let Some(engine) = &mut self.engine {
-                        engine.abandoned(&abandoned);
+                        engine.abandoned(abandoned);
                     }
                 }
                 Some(chore) = self.chores.join_next() => {

@@ -229,8 +229,11 @@ impl Run {
     pub(super) fn answer_guests(&mut self) {
         let mut answered = Vec::new();
         let mut left = Vec::new();
+        let mut abandoned = Vec::new();
         for call in std::mem::take(&mut self.calls) {
-            if self.rng.random_bool(0.6) {
+            if Arc::strong_count(&call) == 1 && self.rng.random_bool(0.5) {
+                abandoned.push(call);
+            } else if self.rng.random_bool(0.6) {
                 // Where a failed row shows, the document would differ from the oracle's; where it holds, nothing is emitted.
                 let late = !self.resting && self.on_error == OnError::Hold && self.rng.random_bool(0.05);
                 call.resolve(if late { Err(queries::late()) } else { queries::guest(&call) });
@@ -240,6 +243,7 @@ impl Run {
             }
         }
         self.calls = left;
+        self.engine.abandoned(abandoned);
         if !answered.is_empty() {
             self.step(Cause::Answers, |engine| engine.answered(&answered));
         }

@@ -106,8 +106,7 @@ async fn limits_of_the_file_are_in_force() -> Result<()> {
         let places = server.get("/places").await?.json()?;
         let scored = |place: &Value| (place["score"] == json!([[place["rating"].as_i64().unwrap_or(0) * 10]])).into();
         let scores = places.as_array().into_iter().flatten().map(scored).collect();
-        let log = server.running.log();
-        server.stop().await?;
+        let log = server.stop_and_tell().await?;
         Ok((scores, log))
     };
     let (scored, log) = scores(GOOD, json!({ "calls": 1, "depth": 2, "growth": "1B" })).await?;

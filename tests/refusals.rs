@@ -108,7 +108,7 @@ async fn a_broken_query_breaks_no_other() -> Result<()> {
     let broken = server.get("/secrets").await?;
     assert_eq!((broken.status, broken.code().as_str()), (503, "query_broken"));
     assert!(!broken.text().contains("row-level"), "what is wrong is the operator's business: {}", broken.text());
-    assert!(server.running.log().contains("row-level security"), "{}", server.running.log());
+    server.running.said(|log| log.contains("row-level security")).await?;
     let ready = crate::support::http::get(&server.admin, "/readyz", &[]).await?;
     let reasons = ready.json()?["reasons"].to_string();
     assert!(ready.status == 200 && reasons.contains("queries.secret") && reasons.contains("row-level"), "{reasons}");

@@ -94,6 +94,14 @@ impl Running {
         }
     }
 
+    /// Waits until all it printed is as wanted: that comes through a pipe, some time after it was said.
+    pub async fn said(&self, wanted: impl Fn(&str) -> bool) -> Result<()> {
+        let mut log = self.log.clone();
+        let found = timeout(START, log.wait_for(|lines| wanted(&lines.join("\n")))).await;
+        found.with_context(|| self.log())?.with_context(|| self.log())?;
+        Ok(())
+    }
+
     /// Sends a signal such as `INT`.
     pub async fn signal(&self, name: &str) -> Result<()> {
         let status = Command::new("kill").args([format!("-{name}"), self.id.to_string()]).status().await?;
@@ -242,6 +250,15 @@ impl Server {
     pub async fn stop(mut self) -> Result<ExitStatus> {
         self.running.signal("INT").await?;
         self.running.ended().await
+    }
+
+    /// The same, and gives all it printed.
+    pub async fn stop_and_tell(mut self) -> Result<String> {
+        self.running.signal("INT").await?;
+        self.running.ended().await?;
+        // Until both pipes are at their ends.
+        while self.running.log.changed().await.is_ok() {}
+        Ok(self.running.log())
     }
 }
 

@@ -1,9 +1,9 @@
 //! The node host as the driver sees it: start it with the configured nodes, hear of versions, have calls answered.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
@@ -147,6 +147,7 @@ impl NodeHost {
         // Each thread's running one and as many warm ones, for two versions of each node while one follows the other; and one
         // that reads its script.
         let instances = nodes.len().saturating_mul((settings.parallel + 1) * 4 + 1).clamp(16, 1_000);
+        let workers = Workers::start(nodes.len(), settings.parallel)?;
         let cache = CodeCache::open(settings.cache.join("code"));
         let shared = Arc::new(Shared {
             engine: Engine::start(instances as u32, memory, cache)?,
@@ -154,12 +155,13 @@ impl NodeHost {
             versions: nodes.iter().map(|_| Versions::default()).collect(),
             recent: nodes.iter().map(|_| Recent::default()).collect(),
             looks: nodes.iter().map(|_| AtomicU64::new(0)).collect(),
+            expected: nodes.iter().map(|node| Mutex::new(node.kind)).collect(),
             events,
             stopped: AtomicBool::new(false),
             stop: Stop::default(),
+            waker: workers.waker(),
             settings,
         });
-        let workers = Workers::start(nodes.len(), shared.settings.parallel)?;
         let ids = nodes.iter().map(|node| node.id).collect();
         let (watch, wakers) = keep(&shared, nodes)?;
         Ok((NodeHost { _watch: watch, wakers, shared, ids, workers }, receiver))
@@ -172,13 +174,25 @@ impl NodeHost {
 
     /// Makes an earlier version the newest again. False if it is not there any more.
     pub fn restore(&self, node: NodeId, version: NodeVersion) -> bool {
-        self.ids.iter().position(|id| *id == node).is_some_and(|index| self.shared.versions[index].restore(version))
+        let index = self.ids.iter().position(|id| *id == node);
+        let is_there = index.is_some_and(|index| self.shared.versions[index].restore(version));
+        // The one that failed need not rest any more.
+        self.shared.waker.wake();
+        is_there
     }
 
     /// Keeps this version, which may be restored, longer than others that are not the newest.
     pub fn spare(&self, node: NodeId, version: NodeVersion) {
         if let Some(index) = self.ids.iter().position(|id| *id == node) {
             self.shared.versions[index].spare(version);
+        }
+    }
+
+    /// Queries use this node as something else now (`None`: as nothing), so its file is looked at again.
+    pub fn expect(&self, node: NodeId, kind: Option<NodeKind>) {
+        if let Some(index) = self.ids.iter().position(|id| *id == node) {
+            *self.shared.expected[index].lock().unwrap_or_else(PoisonError::into_inner) = kind;
+            self.reload(node);
         }
     }
 

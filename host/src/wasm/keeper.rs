@@ -22,12 +22,13 @@ use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
 use super::limits::Limits;
 use super::log::NodeLog;
 use super::probe::Recent;
-use super::program::{Parts, Program};
+use super::program::{NodeKind, Parts, Program};
 use super::runtime::{Language, Runtime, Runtimes};
 use super::sources::Sources;
 use super::tools::Stop;
+use super::work::Waker;
 use crate::data::with_causes;
-use crate::dataflow::guest::NodeVersion;
+use crate::dataflow::guest::{GuestCall, NodeVersion};
 
 /// A file is taken as it is once two looks this far apart saw the same.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -49,10 +50,14 @@ pub(super) struct Shared {
     pub recent: Vec<Recent>,
     /// By node, how often somebody has asked for a look at the file.
     pub looks: Vec<AtomicU64>,
+    /// By node, what queries use it as, where that is known.
+    pub expected: Vec<Mutex<Option<NodeKind>>>,
     pub events: mpsc::Sender<NodeEvent>,
     pub stopped: AtomicBool,
     /// Ends the build of a runtime.
     pub stop: Stop,
+    /// For versions that have been superseded.
+    pub waker: Waker<Arc<GuestCall>>,
 }
 
 /// The versions of one node, the newest last.
@@ -194,6 +199,7 @@ impl Keeper {
             Ok(program) => {
                 let (version, kind) = (program.version(), program.kind());
                 self.shared.versions[self.index].put(Arc::new(program));
+                self.shared.waker.wake();
                 tracing::debug!(node = name, "loaded the {kind}, version {:016x}", version.0);
                 NodeEvent::Loaded { node, version, kind }
             }
@@ -277,11 +283,12 @@ impl Keeper {
         if source.is_none() && code.is_runtime() {
             return Err(NodeError::NoNode);
         }
+        let expected = *self.shared.expected[self.index].lock().unwrap_or_else(PoisonError::into_inner);
         let program = Program::start(Parts {
             version: self.version(&code, hash),
             code,
             source,
-            expected: self.spec.kind,
+            expected,
             limits: self.spec.limits,
             numbers: self.spec.numbers,
             has_clock: self.spec.has_clock,
@@ -320,6 +327,7 @@ mod tests {
     use std::sync::{Weak, mpsc as std_mpsc};
 
     use super::super::cache::CodeCache;
+    use super::super::work::Workers;
     use super::*;
     use crate::dataflow::plan::NodeId;
 
@@ -335,9 +343,11 @@ mod tests {
             versions: vec![Versions::default()],
             recent: vec![Recent::default()],
             looks: vec![AtomicU64::new(1)],
+            expected: vec![Mutex::new(None)],
             events,
             stopped: AtomicBool::new(false),
             stop: Stop::default(),
+            waker: Workers::start(1, 1).expect("starts").waker(),
         });
         let path = folder.path().join("node.js");
         let node = NodeId(0);

@@ -33,6 +33,7 @@ mod tools;
 mod trial;
 mod usage;
 mod wasi;
+mod waste;
 mod watch;
 mod work;
 mod workshop;

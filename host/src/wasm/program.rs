@@ -11,8 +11,9 @@ use super::component::{Code, Export};
 use super::error::{Fault, NodeError};
 use super::instance::{Batch, Guest};
 use super::limits::Limits;
-use super::log::NodeLog;
+use super::log::{Level, NodeLog};
 use super::usage::Usage;
+use super::waste::Waste;
 use crate::dataflow::guest::NodeVersion;
 
 /// What a node does.
@@ -73,6 +74,9 @@ pub(super) struct Program {
     superseded: AtomicBool,
     cost: Cost,
     trust: Trust,
+    waste: Waste,
+    /// Whether the log says that it rests.
+    is_told: AtomicBool,
 }
 
 /// What a batch may cost, as far as is known, to be asked in passing.
@@ -96,6 +100,8 @@ impl Program {
             superseded: AtomicBool::new(false),
             cost: Cost::default(),
             trust: Trust::default(),
+            waste: Waste::default(),
+            is_told: AtomicBool::new(false),
         })
     }
 
@@ -130,11 +136,26 @@ impl Program {
         let computed = guest.computed();
         self.parts.usage.count(computed, guest.memory());
         // After a fault the guest is in no state to be asked again, and is dropped.
-        let answers = outcome?;
+        let answers = outcome.inspect_err(|_| self.wasted(computed))?;
         self.cost.learn(batch.text.len(), computed);
         self.trust.answered(computed < IN_PASSING);
         self.keep(guest);
         Ok(answers)
+    }
+
+    fn wasted(&self, computed: Duration) {
+        let rest = self.waste.note(computed, Instant::now());
+        if !rest.is_zero() && !self.is_told.swap(true, Ordering::Relaxed) {
+            let message =
+                "computes much without an answer: it is asked less often, so that this takes a tenth of a processor";
+            self.parts.log.write(Level::Warn, message);
+        }
+    }
+
+    /// Until when it is not to be asked, after it computed too much for nothing. One that has been superseded is asked at once: the sooner
+    /// what it still has to answer is over.
+    pub fn rests_until(&self, now: Instant) -> Option<Instant> {
+        self.waste.rests_until(now).filter(|_| !self.superseded.load(Ordering::Relaxed))
     }
 
     /// Asks a batch if the answer is certain to be there in a moment: for who has no time to wait. Every reason to doubt it,

@@ -2,13 +2,15 @@
 //!
 //! They give way to the threads that serve clients: a node that computes all the time has a third of the share of one of those.
 //! Each node has its own queue and the queues take turns batch by batch, so a node with much to do delays the others by
-//! one batch at most. No node may hold all threads, so one that runs into its deadline all the time leaves the others one.
+//! one batch at most. No node may hold all threads, so one that runs into its deadline all the time leaves the others one; and it rests
+//! between its batches.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -142,6 +144,11 @@ impl<Q: Question + Send + Sync + 'static> Workers<Q> {
         Ok(workers)
     }
 
+    /// What wakes the threads when a program need not rest any more.
+    pub fn waker(&self) -> Waker<Q> {
+        Waker(self.shared.clone())
+    }
+
     /// Puts a job at the end of its node's queue.
     pub fn push(&self, node: usize, job: Arc<Job<Q>>) {
         let mut queues = self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner);
@@ -149,6 +156,18 @@ impl<Q: Question + Send + Sync + 'static> Workers<Q> {
             queue.jobs.push_back(job);
             self.shared.wake.notify_all();
         }
+    }
+}
+
+/// See [`Workers::waker`].
+pub(super) struct Waker<Q>(Arc<Shared<Q>>);
+
+impl<Q> Waker<Q> {
+    /// Has the threads look again which jobs may run.
+    pub fn wake(&self) {
+        // With the lock, so that no thread is between its look and its wait.
+        let _queues = self.0.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.wake.notify_all();
     }
 }
 
@@ -166,9 +185,18 @@ fn work<Q: Question>(shared: &Shared<Q>) {
     give_way();
     let mut queues = shared.queues.lock().unwrap_or_else(PoisonError::into_inner);
     while !queues.stopped {
-        let Some((node, job)) = queues.next() else {
-            queues = shared.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
-            continue;
+        let now = Instant::now();
+        let (node, job) = match queues.next(now) {
+            Turn::Of(node, job) => (node, job),
+            Turn::At(time) => {
+                let waited = shared.wake.wait_timeout(queues, time - now);
+                queues = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            Turn::Nobodys => {
+                queues = shared.wake.wait(queues).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
         };
         drop(queues);
         job.run_batch();
@@ -186,23 +214,38 @@ fn give_way() {
     }
 }
 
+/// Whose turn it is.
+enum Turn<Q> {
+    /// A node's, with this job, which stays in its queue while it has batches.
+    Of(usize, Arc<Job<Q>>),
+    /// Of one that rests until then.
+    At(Instant),
+    Nobodys,
+}
+
 impl<Q: Question> Queues<Q> {
-    /// The job whose turn it is; it stays in its queue while it has batches.
-    fn next(&mut self) -> Option<(usize, Arc<Job<Q>>)> {
+    fn next(&mut self, now: Instant) -> Turn<Q> {
+        let mut rested: Option<Instant> = None;
         for offset in 0..self.nodes.len() {
             let node = (self.turn + offset) % self.nodes.len();
             let queue = &mut self.nodes[node];
-            while queue.jobs.front().is_some_and(|job| job.is_taken()) {
-                queue.jobs.pop_front();
+            queue.jobs.retain(|job| !job.is_taken());
+            if queue.running >= self.share {
+                continue;
             }
-            if let Some(job) = queue.jobs.front().filter(|_| queue.running < self.share) {
-                let job = job.clone();
-                queue.running += 1;
-                self.turn = node + 1;
-                return Some((node, job));
+            for job in &queue.jobs {
+                match job.program.rests_until(now) {
+                    None => {
+                        let job = job.clone();
+                        queue.running += 1;
+                        self.turn = node + 1;
+                        return Turn::Of(node, job);
+                    }
+                    Some(until) => rested = Some(rested.map_or(until, |other| other.min(until))),
+                }
             }
         }
-        None
+        rested.map_or(Turn::Nobodys, Turn::At)
     }
 }
 

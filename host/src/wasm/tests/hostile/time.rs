@@ -1,5 +1,7 @@
 //! Guests that do not come to an end: in every function the host calls.
 
+use std::time::Instant;
+
 use super::*;
 
 const FOR_EVER: &str = "(loop (br 0))";
@@ -50,4 +52,40 @@ async fn one_that_hangs_now_and_then_harms_only_those_rows() {
     for (row, expected) in [("1", Ok("1".into())), ("1234567", Err(LATE.into())), ("2", Ok("1".into()))] {
         assert_eq!(bench.ask(version, "{}", &[row]).await, [expected], "{row}");
     }
+}
+
+#[tokio::test]
+async fn one_that_computes_much_for_nothing_rests_until_a_new_version_comes() {
+    let source = "export const transform = (n) => { if (n === 1) for (;;); return n; };";
+    let mut bench =
+        Bench::new("probe.js", source.as_bytes(), |spec| spec.limits.deadline = Duration::from_millis(1_400));
+    let version = bench.loaded().await;
+    let program = bench.host.program_of(NODE, version).expect("loaded");
+    assert_eq!(program.rests_until(Instant::now()), None);
+    // It rests for nine seconds.
+    let late = bench.ask(version, "{}", &["1"]).await.remove(0);
+    assert_eq!(late, Err("took longer than its deadline of 1400 ms".into()));
+    let rest = program.rests_until(Instant::now()).expect("it rests");
+    let waits = call(version, "{}", "2");
+    let asked = bench.host.evaluate(NODE, version, vec![waits.clone()]);
+    bench.write(b"export const transform = (n) => -n;");
+    let next = bench.loaded().await;
+    assert_eq!(bench.ask(next, "{}", &["3"]).await, [Ok("-3".into())], "another version need not rest");
+    asked.await;
+    assert!(Instant::now() < rest, "nor need the one before");
+    assert_eq!(answer_of(&waits), Ok("2".into()));
+}
+
+#[tokio::test]
+async fn one_that_rests_is_asked_afterwards() {
+    let source = "export const transform = (n) => { if (n === 1) for (;;); return n; };";
+    // It rests for 300 ms.
+    let deadline = Duration::from_millis(530);
+    let mut bench = Bench::new("probe.js", source.as_bytes(), |spec| spec.limits.deadline = deadline);
+    let version = bench.loaded().await;
+    let program = bench.host.program_of(NODE, version).expect("loaded");
+    assert!(bench.ask(version, "{}", &["1"]).await.remove(0).is_err());
+    let rest = program.rests_until(Instant::now()).expect("it rests");
+    assert_eq!(bench.ask(version, "{}", &["2"]).await, [Ok("2".into())]);
+    assert!(Instant::now() >= rest);
 }

@@ -20,6 +20,8 @@ struct Scripted {
     sql: tokio_postgres::Client,
     folder: TempDir,
     file_name: &'static str,
+    /// The server's configuration.
+    settings: Value,
 }
 
 impl Scripted {
@@ -54,7 +56,7 @@ impl Scripted {
         settings["nodes"] = json!({ "score": score });
         let server = Server::start(&settings).await?;
         server.nodes_loaded().await?;
-        Ok(Scripted { server, sql, folder, file_name })
+        Ok(Scripted { server, sql, folder, file_name, settings })
     }
 
     fn file(&self) -> PathBuf {
@@ -362,5 +364,32 @@ async fn with_every_all_rows_are_evaluated_anew_and_clients_are_sent_what_change
         before = now[0];
         held.apply(&client.patch().await?)?;
     }
+    Ok(())
+}
+
+/// Queries that are edited may use a node as what it is not: its answers mean nothing to them, whatever they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_held_to_what_the_queries_of_now_use_it_as() -> Result<()> {
+    let scripted = Scripted::start("export function transform(place) { return place.rating * 10; }").await?;
+    let mut settings = scripted.settings.clone();
+    settings["queries"]["places"]["steps"] = json!([{ "filter": { "node": "score", "input": ["rating"] } }]);
+    scripted.server.rewrite(&settings)?;
+    let node = scripted.node_until(|node| node["state"] == "broken").await?;
+    assert_eq!(node["error"], "is a map, but queries use it as a filter", "{node}");
+    let refused = scripted.server.get("/places").await?;
+    assert_eq!((refused.status, refused.code().as_str()), (503, "node_unavailable"));
+    let before = node["version"].clone();
+    fs::write(scripted.file(), "export function keep(place) { return place.rating > 3; }")?;
+    let node = scripted.node_until(|node| node["state"] == "running").await?;
+    assert!(node["kind"] == "filter" && node["version"] != before, "{node}");
+    assert_eq!(scripted.server.get("/places").await?.json()?.as_array().map(Vec::len), Some(2));
+    // And back.
+    scripted.server.rewrite(&scripted.settings)?;
+    let node = scripted.node_until(|node| node["state"] == "broken").await?;
+    assert_eq!(node["error"], "is a filter, but queries use it as a map", "{node}");
+    fs::write(scripted.file(), "export function transform(place) { return 7; }")?;
+    scripted.node_until(|node| node["state"] == "running" && node["kind"] == "map").await?;
+    let places = scripted.server.get("/places").await?.json()?;
+    assert!(scores(&places, |_| 7), "{places}");
     Ok(())
 }

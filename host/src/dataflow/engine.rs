@@ -258,6 +258,13 @@ impl Engine {
         self.documents.get(document).and_then(|document| document.told)
     }
 
+    /// That a node held documents which now wait for its answers is told anew, if these hold them too: nobody was told before.
+    pub fn tell_held_anew(&mut self) {
+        for document in self.documents.values_mut() {
+            document.told.take_if(|told| *told == Blocked::Held && document.waiting.is_some());
+        }
+    }
+
     /// Whether an answer waits for the stream to pass a position.
     pub fn waits_for_position(&self) -> bool {
         self.stages.values().any(OpenStage::is_answered)

@@ -14,6 +14,7 @@
 mod conduct;
 mod documents;
 pub mod handle;
+mod kinds;
 mod live;
 mod nodes;
 mod open;

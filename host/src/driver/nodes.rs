@@ -8,10 +8,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::NodeOptions;
 use super::conduct::{Conduct, Outcome, Verdict};
 use super::handle::{NodeInfo, NodeState};
+use super::kinds::{kind_name, kind_of};
 use super::open::Shared;
 use super::tally::Tally;
 use crate::dataflow::guest::{GuestCall, GuestError, NodeVersion};
-use crate::dataflow::plan::{NodeCall, NodeId, Plan, Shape, Step};
+use crate::dataflow::plan::{NodeId, Plan};
 use crate::wasm::{HostSettings, NodeError, NodeEvent, NodeHost, NodeKind, NodeSpec};
 
 /// Calls of one version of a node in one tick.
@@ -31,6 +32,10 @@ pub(super) struct Nodes {
 struct Node {
     /// The version that is asked; `None`: never loaded.
     version: Option<NodeVersion>,
+    /// What that is.
+    kind: Option<NodeKind>,
+    /// What queries use it as, if any does.
+    expected: Option<NodeKind>,
     /// The one to go back to.
     before: Option<Before>,
     /// What it was asked first, until that is judged.
@@ -99,7 +104,12 @@ const SHOWN: usize = 200;
 
 impl Node {
     fn change(&self, node: NodeId) -> Change {
-        Change { node, version: self.version.filter(|_| !self.conduct.rests()), tick: self.tick }
+        Change { node, version: self.version.filter(|_| self.fits() && !self.conduct.rests()), tick: self.tick }
+    }
+
+    /// Whether it is what queries use it as. If they change it may not be, and its answers mean nothing to them.
+    fn fits(&self) -> bool {
+        self.expected.is_none_or(|expected| self.kind.is_none_or(|kind| kind == expected))
     }
 
     /// Whether this is the version to be asked, and nothing is known of it yet.
@@ -175,7 +185,12 @@ impl Nodes {
             ..node.spec(NodeId(index), plan)
         };
         let specs = nodes.iter().zip(0..).map(spec);
-        let state = nodes.iter().map(|node| Node { every: node.every, ..Node::default() }).collect();
+        let node = |(node, index): (&NodeOptions, u32)| Node {
+            every: node.every,
+            expected: kind_of(plan, NodeId(index)),
+            ..Node::default()
+        };
+        let state = nodes.iter().zip(0..).map(node).collect();
         let (host, events) = match nodes.is_empty() {
             true => (None, None),
             false => {
@@ -200,6 +215,18 @@ impl Nodes {
     /// What is to be asked of each node.
     pub(super) fn all(&self) -> Vec<Change> {
         self.nodes.iter().zip(0..).map(|(node, index)| node.change(NodeId(index))).collect()
+    }
+
+    /// Queries are these now.
+    pub(super) fn expect(&mut self, plan: &Plan) {
+        for (node, index) in self.nodes.iter_mut().zip(0..) {
+            let (id, expected) = (NodeId(index), kind_of(plan, NodeId(index)));
+            if node.expected != expected {
+                node.expected = expected;
+                node.before = None;
+                self.host.iter().for_each(|host| host.expect(id, expected));
+            }
+        }
     }
 
     /// Whether every node has been loaded, or has said why it cannot be.
@@ -228,11 +255,15 @@ impl Nodes {
             NodeEvent::Loaded { node: id, version, kind } => {
                 let (node, info) = (&mut self.nodes[id.0 as usize], &mut infos[id.0 as usize]);
                 node.reported = true;
+                node.kind = Some(kind);
                 info.kind = kind_name(kind).into();
                 info.version = format!("{:016x}", version.0);
                 let is_new = node.version != Some(version);
                 // What the same code failed on it would fail on again.
                 if is_new || !matches!(info.state, NodeState::Failing | NodeState::Suspended) {
+                    if !is_new && info.error.is_some() {
+                        tracing::info!("node {} is as it was: version {} goes on", info.name, info.version);
+                    }
                     (info.state, info.error) = (NodeState::Running, None);
                     node.failures = Failures::default();
                 }
@@ -263,9 +294,10 @@ impl Nodes {
             NodeEvent::Failed { node: id, reason } => {
                 let (node, info) = (&mut self.nodes[id.0 as usize], &mut infos[id.0 as usize]);
                 node.reported = true;
-                let stays = if info.version.is_empty() { "" } else { "; the version before stays" };
-                tracing::warn!("node {} cannot be loaded: {reason}{stays}", info.name);
-                info.state = if info.version.is_empty() { NodeState::Broken } else { NodeState::Outdated };
+                let stays = !info.version.is_empty() && node.fits();
+                let told = if stays { "; the version before stays" } else { "" };
+                tracing::warn!("node {} cannot be loaded: {reason}{told}", info.name);
+                info.state = if stays { NodeState::Outdated } else { NodeState::Broken };
                 info.error = Some(reason);
                 None
             }
@@ -495,26 +527,6 @@ fn ask(host: &NodeHost, node: &mut Node, ((id, version, _), calls): Batch) -> im
 
 fn batch_of(call: &GuestCall) -> (NodeId, NodeVersion, u64) {
     (call.node, call.version, call.tick)
-}
-
-fn kind_name(kind: NodeKind) -> &'static str {
-    match kind {
-        NodeKind::Filter => "filter",
-        NodeKind::Map => "map",
-        NodeKind::Reduce => "reduce",
-    }
-}
-
-/// What queries use a node as.
-fn kind_of(plan: &Plan, node: NodeId) -> Option<NodeKind> {
-    let is = |call: &NodeCall| call.node == node;
-    let steps = plan.elements.iter().flat_map(|element| &element.steps).find_map(|step| match step {
-        Step::Filter(call) if is(call) => Some(NodeKind::Filter),
-        Step::Map { call, .. } if is(call) => Some(NodeKind::Map),
-        _ => None,
-    });
-    let reduces = |list: &crate::dataflow::plan::List| matches!(&list.shape, Shape::Reduce(call) if is(call));
-    steps.or_else(|| plan.lists.iter().any(reduces).then_some(NodeKind::Reduce))
 }
 
 #[cfg(test)]

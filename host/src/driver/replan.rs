@@ -95,6 +95,7 @@ impl Writer {
         self.routes = routes;
         if *plan != *self.plan || !same {
             self.plan = plan.clone();
+            self.nodes.expect(&plan);
             // With the tasks go answers that nobody has taken yet.
             self.upqueries = JoinSet::new();
             if let Some(engine) = self.engine.take() {

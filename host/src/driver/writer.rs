@@ -179,8 +179,9 @@ impl Writer {
             self.change(change);
         }
         if self.nodes.are_known() && !were_known {
-            // Who has waited for a node that does not load is told now.
-            let Some(engine) = &self.engine else { return };
+            // Who has waited for a node that does not load is told now; who waits for its first answers is not.
+            let Some(engine) = &mut self.engine else { return };
+            engine.tell_held_anew();
             for (&key, document) in &self.live.by_key {
                 document.blocked(engine.blocked(key));
             }

@@ -18,6 +18,23 @@ use crate::dataflow::{Blocked, DocumentKey, Effects, Engine};
 const NAMED: DocumentId = DocumentId(4);
 const FOLLOWED: DocumentId = DocumentId(8);
 
+/// Who waits while nodes are loaded for the first time waits for their answers too, and is told then that there are none.
+#[test]
+fn that_a_node_holds_is_told_anew_of_who_waits_for_its_first_answers() {
+    let rows = [user(0, "a"), user(1, "b"), follow(0, 1), place(10, 1, 1, 0)];
+    let mut play = Play::with_plan(queries::plan(OnError::Hold), &rows);
+    play.step(|engine| engine.node_changed(FILTER, None, 0));
+    let document = play.open(DocumentId(0), 0);
+    play.answer_all();
+    assert_eq!(play.engine.blocked(document), Some(Blocked::Held));
+    let asked = play.engine.node_changed(FILTER, Some(NodeVersion(1)), 0).calls;
+    assert_eq!(asked.len(), 1);
+    play.engine.tell_held_anew();
+    assert_eq!(play.engine.blocked(document), None);
+    asked[0].resolve(Err(queries::late()));
+    assert_eq!(play.engine.answered(&asked).blocked, [(document, Some(Blocked::Held))]);
+}
+
 /// An engine and what snapshots see of its database. Nodes keep every row, and answer at once.
 struct Play {
     engine: Engine,

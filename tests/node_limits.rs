@@ -66,7 +66,7 @@ async fn check_prints_every_node_with_its_limits() -> Result<()> {
              limits: {{ size: 64MiB, compile_time: 90s, {common}, calls: 1000, growth: 16MiB }}\n",
             path("absent.wasm")
         ),
-        format!("nodes.absent: {} does not exist\n", path("absent.wasm")),
+        format!("nodes.absent: {} does not exist: `sangre node build` makes one of a source\n", path("absent.wasm")),
         "1 query, 0 warnings, 1 problem".to_string(),
     ] {
         assert!(text.contains(&told), "{told:?} is not in:\n{text}");

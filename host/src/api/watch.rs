@@ -108,6 +108,7 @@ fn warn_of_restart(before: &Settings, now: &Settings) {
         ("nodes", nodes(before) != nodes(now)),
     ];
     for (name, _) in differs.into_iter().filter(|(_, differs)| *differs) {
-        tracing::warn!("`{name}` has changed in the configuration: it takes effect at the next start");
+        let too = if name == "nodes" { ", and so do queries that use what is new there" } else { "" };
+        tracing::warn!("`{name}` has changed in the configuration: it takes effect at the next start{too}");
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub use javascript::javascript;
 pub use python::python;
 
-use super::files::cache_dir;
+use super::files::{cache_dir, private_dir};
 use super::program::NodeKind;
 use super::tools::{Stop, Tool, ToolError};
 
@@ -51,13 +51,16 @@ pub fn rust(dir: &Path, stop: &Stop) -> Result<PathBuf, ToolError> {
     let package = Package::read(dir, stop)?;
     ensure_target(dir, stop)?;
     let target = package.target_dir();
+    // What it depends on is compiled once for all nodes of this user. (Before Rust 1.91, for each.)
+    let shared = Some(cache_dir().join("cargo")).filter(|dir| private_dir(dir).is_ok());
     // This process may itself have been started by cargo, whose settings are not meant for the node.
-    let env = [
+    let mut env = vec![
         ("CARGO_TARGET_DIR", target.as_os_str()),
         ("RUSTFLAGS", OsStr::new("")),
         ("CARGO_ENCODED_RUSTFLAGS", OsStr::new("")),
     ];
-    if !target.join(TARGET).exists() {
+    env.extend(shared.as_ref().map(|dir| ("CARGO_BUILD_BUILD_DIR", dir.as_os_str())));
+    if !shared.as_ref().unwrap_or(&target).join(TARGET).exists() {
         tracing::info!("building a Rust node, the first time with all it depends on: that takes up to a minute");
     }
     // A line for each error, which begins with its place.

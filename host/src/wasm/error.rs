@@ -4,16 +4,25 @@
 //! one batch and becomes, once the row is found, that row's error.
 
 use std::any::Any;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::program::NodeKind;
 use super::tools::ToolError;
 
+/// What to do about a file that cannot be used as it is.
+fn way_out(path: &Path) -> &'static str {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("wasm") => ": `sangre node build` makes one of a source",
+        Some("rs") => "; of Rust `sangre node build` makes a file for `component:`",
+        _ => "",
+    }
+}
+
 /// Why a node's file did not become a running node. The version before stays.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    #[error("{} does not exist", .0.display())]
+    #[error("{} does not exist{}", .0.display(), way_out(.0))]
     Missing(PathBuf),
     #[error("cannot read {}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
@@ -23,7 +32,7 @@ pub enum NodeError {
     TooManyFiles { importer: String, line: u32, from: String, limit: usize },
     #[error("{} has {size} bytes: a node may have {limit}", .path.display())]
     TooLarge { path: PathBuf, size: u64, limit: u64 },
-    #[error("{} is not a script this server runs: it has to end in .js, .mjs, .ts, .mts or .py", .0.display())]
+    #[error("{} is not a script this server runs: it has to end in .js, .mjs, .ts, .mts or .py{}", .0.display(), way_out(.0))]
     UnknownLanguage(PathBuf),
     #[error("{} is not UTF-8", .0.display())]
     NotText(PathBuf),

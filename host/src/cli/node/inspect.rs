@@ -2,16 +2,18 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use super::{size_of, test};
+use super::{project, size_of, test};
 use crate::wasm::{self, Given, Gives, Import, Inspected, NodeKind, NodeSource, Trial};
 
 /// Prints what the file at `path` is; fails if no server could run it.
 pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
+    let built = if path.is_dir() { Some(built(path)?) } else { None };
+    let path = built.as_deref().unwrap_or(path);
     let (text, runs) = match test::node_of(path) {
         NodeSource::Component(path) => {
             let shown = path.clone();
@@ -27,6 +29,18 @@ pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(if runs { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The component that `sangre node build` has made of the project in `dir`.
+fn built(dir: &Path) -> anyhow::Result<PathBuf> {
+    let component = project::beside(&project::find(dir)?);
+    anyhow::ensure!(
+        component.exists(),
+        "{} is not there yet: run `sangre node build {}`",
+        component.display(),
+        dir.display()
+    );
+    Ok(component)
 }
 
 fn component(path: &Path, found: &Inspected) -> String {

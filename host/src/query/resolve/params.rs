@@ -56,7 +56,12 @@ impl<'a> Params<'a> {
                 }
                 None => {
                     let meant = did_you_mean(name.as_str(), catalogue.types.keys().map(|known| &**known));
-                    problems.push(name.place, &path, format!("type \"{}\" does not exist{meant}", name.text));
+                    let usual = if meant.is_empty() {
+                        ": it is one of Postgres, such as int4, text, numeric or bool"
+                    } else {
+                        ""
+                    };
+                    problems.push(name.place, &path, format!("type \"{}\" does not exist{meant}{usual}", name.text));
                 }
             }
         }

@@ -215,6 +215,10 @@ fn parameters() {
             "from: places, params: { b: { type: int } }, where: { id: $b }",
             "type \"int\" does not exist; did you mean \"int2\"?",
         ),
+        (
+            "from: places, params: { b: { type: number } }, where: { id: $b }",
+            "type \"number\" does not exist: it is one of Postgres, such as int4, text, numeric or bool",
+        ),
         ("from: places, where: { id: { in: $b } }", ""),
         ("from: places, params: { b: { type: \"int8[]\", max: 3 } }, where: { id: { in: $b } }", ""),
         (

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, Transport, with_query};
-use crate::support::document::Document;
+use crate::support::document::{Document, lsn_of};
 use crate::support::server::{Server, config};
 use crate::support::world::{World, queries};
 
@@ -205,17 +205,25 @@ async fn a_revision_ahead_of_the_server_is_waited_for() -> Result<()> {
     let path = "/users/2";
     let mut keeper = Client::web_socket(&world.server.address, path).await?;
     let first = keeper.patch().await?["revision"].as_str().unwrap_or_default().to_owned();
-    let ahead = "select pg_current_wal_insert_lsn() + 100000";
+    // Far enough that what other tests write meanwhile (a new database is megabytes of log) does not get there.
+    let ahead = "select pg_current_wal_insert_lsn() + 64 * 1024 * 1024";
     let ahead = at(&crate::support::oracle::scalar(&world.sql, ahead).await?, &first);
     let never = at("FFFFFFFF/0", &first);
     let ask = async |revision: &str| world.server.get(&with_query(path, "revision", revision)).await?.json();
     let write = async {
         world.run("update users set name = 'Bobby' where id = 2").await?;
-        world.run("select pg_logical_emit_message(true, 'test', repeat('x', 200000))").await
+        // Each switch skips what is left of a segment of 16 MB.
+        for _ in 0..5 {
+            world.run("select pg_logical_emit_message(true, 'test', 'x')").await?;
+            world.run("select pg_switch_wal()").await?;
+        }
+        world.run("select pg_logical_emit_message(true, 'test', 'x')").await
     };
     let (reached, unreached, written) = tokio::join!(ask(&ahead), ask(&never), write);
     written?;
     let (reached, unreached) = (reached?, unreached?);
+    let changed = keeper.patch().await?["revision"].as_str().unwrap_or_default().to_owned();
+    assert!(lsn_of(&changed)? < lsn_of(&ahead)?, "the change came at {changed}, after {ahead}: nothing was tested");
     // Whoever holds the state as of then has seen the change.
     assert_eq!((&reached["from"], &reached["patch"]), (&json!(ahead), &json!([])));
     assert_eq!(unreached["from"], Value::Null, "a position that will never be");

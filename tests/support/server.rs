@@ -248,17 +248,20 @@ impl Server {
 
     /// Asks it to end and waits until it has.
     pub async fn stop(mut self) -> Result<ExitStatus> {
-        self.running.signal("INT").await?;
-        self.running.ended().await
+        self.end().await
     }
 
     /// The same, and gives all it printed.
     pub async fn stop_and_tell(mut self) -> Result<String> {
-        self.running.signal("INT").await?;
-        self.running.ended().await?;
+        self.end().await?;
         // Until both pipes are at their ends.
         while self.running.log.changed().await.is_ok() {}
         Ok(self.running.log())
+    }
+
+    async fn end(&mut self) -> Result<ExitStatus> {
+        self.running.signal("INT").await?;
+        self.running.ended().await
     }
 }
 

@@ -1,17 +1,9 @@
-//! What nodes are: filters, maps, reduces.
+//! What queries use nodes as: filters, maps, reduces.
 
 use crate::dataflow::plan::{List, NodeCall, NodeId, Plan, Shape, Step};
 use crate::wasm::NodeKind;
 
-pub(super) fn kind_name(kind: NodeKind) -> &'static str {
-    match kind {
-        NodeKind::Filter => "filter",
-        NodeKind::Map => "map",
-        NodeKind::Reduce => "reduce",
-    }
-}
-
-/// What queries use a node as.
+/// What queries use this node as, if any does.
 pub(super) fn kind_of(plan: &Plan, node: NodeId) -> Option<NodeKind> {
     let is = |call: &NodeCall| call.node == node;
     let steps = plan.elements.iter().flat_map(|element| &element.steps).find_map(|step| match step {

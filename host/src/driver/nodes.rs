@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::NodeOptions;
 use super::conduct::{Conduct, Outcome, Verdict};
 use super::handle::{NodeInfo, NodeState};
-use super::kinds::{kind_name, kind_of};
+use super::kinds::kind_of;
 use super::open::Shared;
 use super::tally::Tally;
 use crate::dataflow::guest::{GuestCall, GuestError, NodeVersion};
@@ -184,17 +184,17 @@ impl Nodes {
             usage: tally.nodes[index as usize].usage.clone(),
             ..node.spec(NodeId(index), plan)
         };
-        let specs = nodes.iter().zip(0..).map(spec);
-        let node = |(node, index): (&NodeOptions, u32)| Node {
+        let specs: Vec<_> = nodes.iter().zip(0..).map(spec).collect();
+        let node = |(node, spec): (&NodeOptions, &NodeSpec)| Node {
             every: node.every,
-            expected: kind_of(plan, NodeId(index)),
+            expected: spec.kind,
             ..Node::default()
         };
-        let state = nodes.iter().zip(0..).map(node).collect();
+        let state = nodes.iter().zip(&specs).map(node).collect();
         let (host, events) = match nodes.is_empty() {
             true => (None, None),
             false => {
-                let (host, events) = NodeHost::start(settings, specs.collect())?;
+                let (host, events) = NodeHost::start(settings, specs)?;
                 (Some(host), Some(events))
             }
         };
@@ -256,7 +256,7 @@ impl Nodes {
                 let (node, info) = (&mut self.nodes[id.0 as usize], &mut infos[id.0 as usize]);
                 node.reported = true;
                 node.kind = Some(kind);
-                info.kind = kind_name(kind).into();
+                info.kind = kind.to_string();
                 info.version = format!("{:016x}", version.0);
                 let is_new = node.version != Some(version);
                 // What the same code failed on it would fail on again.

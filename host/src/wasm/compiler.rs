@@ -14,6 +14,7 @@ use wasmtime::component::Component;
 use super::engine::{Engine, STACK_SIZE};
 use super::error::NodeError;
 use super::watch::Watch;
+use crate::dataflow::plan::NodeId;
 
 /// See the module.
 pub(super) struct Compiler {
@@ -21,7 +22,7 @@ pub(super) struct Compiler {
     limit: Duration,
     /// Told when one that was late is done, about this node.
     watch: Weak<Watch>,
-    node: usize,
+    node: NodeId,
     /// What was not done in its time.
     late: Option<Task>,
 }
@@ -35,8 +36,8 @@ struct Task {
 }
 
 impl Compiler {
-    /// For the node with this index, which may be compiled for as long as `limit`.
-    pub fn new(engine: Engine, limit: Duration, watch: Weak<Watch>, node: usize) -> Self {
+    /// For this node, which may be compiled for as long as `limit`.
+    pub fn new(engine: Engine, limit: Duration, watch: Weak<Watch>, node: NodeId) -> Self {
         Compiler { engine, limit, watch, node, late: None }
     }
 
@@ -92,7 +93,7 @@ mod tests {
     fn one_compiler_at_a_time() {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = Engine::start(16, 1 << 20, CodeCache::open(folder.path().join("code"))).expect("starts");
-        let mut compiler = Compiler::new(engine, Duration::from_secs(60), Weak::new(), 0);
+        let mut compiler = Compiler::new(engine, Duration::from_secs(60), Weak::new(), NodeId(0));
         let bytes: Arc<[u8]> = wat::parse_str("(component)").expect("a component").into();
         let hash = blake3::hash(&bytes);
         let (busy, outcome) = sync_channel(1);

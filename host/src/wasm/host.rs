@@ -1,24 +1,22 @@
 //! The node host as the driver sees it: start it with the configured nodes, hear of versions, have calls answered.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::batch::{Numbers, Question, Questions};
-use super::cache::CodeCache;
 use super::compiler::Compiler;
-use super::engine::{Engine, STACK_SIZE};
+use super::engine::STACK_SIZE;
 use super::error::{Failure, NodeError};
 use super::files::cache_dir;
-use super::keeper::{Keeper, Shared, Versions};
+use super::keeper::{Keeper, Shared};
 use super::limits::Limits;
 use super::log::NodeLog;
-use super::probe::Recent;
 use super::program::{NodeKind, Program};
-use super::runtime::{Language, Runtimes};
+use super::runtime::Language;
+use super::slot::{Pool, Seat, Slot};
 use super::sources::Sources;
 use super::tools::Stop;
 use super::usage::Usage;
@@ -121,19 +119,16 @@ pub enum NodeEvent {
 /// Runs the nodes. Ends with this value: batches that run are finished first.
 pub struct NodeHost {
     /// Dropped first, so that nobody is told of changes any more.
-    _watch: Arc<Watch>,
-    /// One for each node, to make its keeper look at the file.
-    wakers: Vec<SyncSender<()>>,
+    watch: Arc<Watch>,
     shared: Arc<Shared>,
-    ids: Vec<NodeId>,
+    nodes: BTreeMap<NodeId, Arc<Slot>>,
+    /// For nodes that come later, while they fit.
+    pool: Arc<Pool>,
     workers: Workers<Arc<GuestCall>>,
 }
 
 /// Calls that may be worth answering in passing.
 const CALLS_IN_PASSING: usize = 64;
-
-/// Bytes of memory the pool has for every instance; its node may be allowed less.
-const LEAST_POOLED: usize = 64 << 20;
 
 /// Events that may wait to be read.
 const EVENTS: usize = 64;
@@ -142,29 +137,60 @@ impl NodeHost {
     /// Starts to load and watch `nodes`; each reports at least once, in any order. Returns before anything is loaded.
     pub fn start(settings: HostSettings, nodes: Vec<NodeSpec>) -> Result<(Self, mpsc::Receiver<NodeEvent>), NodeError> {
         let (events, receiver) = mpsc::channel(EVENTS);
-        // With less than some component begins with, the pool would refuse it in words that name no setting.
-        let memory = nodes.iter().map(|node| node.limits.memory).fold(LEAST_POOLED, usize::max);
-        // Each thread's running one and as many warm ones, for two versions of each node while one follows the other; and one
-        // that reads its script.
-        let instances = nodes.len().saturating_mul((settings.parallel + 1) * 4 + 1).clamp(16, 1_000);
-        let workers = Workers::start(nodes.len(), settings.parallel)?;
-        let cache = CodeCache::open(settings.cache.join("code"));
-        let shared = Arc::new(Shared {
-            engine: Engine::start(instances as u32, memory, cache)?,
-            runtimes: Runtimes::default(),
-            versions: nodes.iter().map(|_| Versions::default()).collect(),
-            recent: nodes.iter().map(|_| Recent::default()).collect(),
-            looks: nodes.iter().map(|_| AtomicU64::new(0)).collect(),
-            expected: nodes.iter().map(|node| Mutex::new(node.kind)).collect(),
-            events,
-            stopped: AtomicBool::new(false),
-            stop: Stop::default(),
-            waker: workers.waker(),
-            settings,
-        });
-        let ids = nodes.iter().map(|node| node.id).collect();
-        let (watch, wakers) = keep(&shared, nodes)?;
-        Ok((NodeHost { _watch: watch, wakers, shared, ids, workers }, receiver))
+        let workers = Workers::start(settings.parallel)?;
+        let pool = Pool::start(&settings, &nodes)?;
+        let shared = Arc::new(Shared { settings, events, stop: Stop::default() });
+        let watch = Arc::new(Watch::start());
+        let mut host = NodeHost { watch, shared, nodes: BTreeMap::new(), pool, workers };
+        host.add(nodes)?;
+        Ok((host, receiver))
+    }
+
+    /// Starts to load and watch these too, whose ids no node of this host ever had.
+    pub fn add(&mut self, nodes: Vec<NodeSpec>) -> Result<(), NodeError> {
+        for (index, spec) in nodes.iter().enumerate() {
+            let seat = match self.pool.seat(spec) {
+                Some(seat) => seat,
+                None => {
+                    self.pool = Pool::start(&self.shared.settings, &nodes[index..])?;
+                    self.pool.seat(spec).expect("it was made for this node")
+                }
+            };
+            self.keep(spec.clone(), seat)?;
+        }
+        Ok(())
+    }
+
+    /// Starts a node's keeper, and the watch that wakes it. The watch is there first, so no edit is missed.
+    fn keep(&mut self, spec: NodeSpec, seat: Seat) -> Result<(), NodeError> {
+        let (node, path) = (spec.id, spec.source.path());
+        let (change, changed) = std::sync::mpsc::sync_channel(1);
+        self.watch.join(node, change.clone());
+        self.watch.follow(node, path);
+        let slot = Slot::new(spec.kind, seat, change, self.workers.waker());
+        let watch = || Arc::downgrade(&self.watch);
+        let keeper = Keeper {
+            log: NodeLog::new(spec.name.clone(), spec.limits.log_lines),
+            sources: Sources::new(path, watch(), node),
+            compiler: Compiler::new(slot.pool().engine.clone(), spec.limits.compile_time, watch(), node),
+            spec,
+            shared: self.shared.clone(),
+            slot: slot.clone(),
+            changed,
+            seen: None,
+            looked: 0,
+        };
+        self.nodes.insert(node, slot);
+        let named = std::thread::Builder::new().name("node-keeper".into()).stack_size(STACK_SIZE);
+        named.spawn(move || keeper.run()).map(drop).map_err(|error| NodeError::Engine(error.to_string()))
+    }
+
+    /// Neither watches nor asks this node any more. What it was asked is answered.
+    pub fn remove(&mut self, node: NodeId) {
+        self.watch.leave(node);
+        if let Some(slot) = self.nodes.remove(&node) {
+            slot.leave();
+        }
     }
 
     /// How many batches of one node run at once.
@@ -174,36 +200,26 @@ impl NodeHost {
 
     /// Makes an earlier version the newest again. False if it is not there any more.
     pub fn restore(&self, node: NodeId, version: NodeVersion) -> bool {
-        let index = self.ids.iter().position(|id| *id == node);
-        let is_there = index.is_some_and(|index| self.shared.versions[index].restore(version));
-        // The one that failed need not rest any more.
-        self.shared.waker.wake();
-        is_there
+        self.nodes.get(&node).is_some_and(|slot| slot.restore(version))
     }
 
     /// Keeps this version, which may be restored, longer than others that are not the newest.
     pub fn spare(&self, node: NodeId, version: NodeVersion) {
-        if let Some(index) = self.ids.iter().position(|id| *id == node) {
-            self.shared.versions[index].spare(version);
-        }
+        self.nodes.get(&node).inspect(|slot| slot.spare(version));
     }
 
     /// Queries use this node as something else now (`None`: as nothing), so its file is looked at again.
     pub fn expect(&self, node: NodeId, kind: Option<NodeKind>) {
-        if let Some(index) = self.ids.iter().position(|id| *id == node) {
-            *self.shared.expected[index].lock().unwrap_or_else(PoisonError::into_inner) = kind;
-            self.reload(node);
+        if let Some(slot) = self.nodes.get(&node) {
+            slot.expect(kind);
+            slot.look();
         }
     }
 
     /// Looks at a node's file as if it had changed; what comes of it is told as an event, and then
     /// [`NodeEvent::Looked`] with the number given here. `None`: there is no such node.
     pub fn reload(&self, node: NodeId) -> Option<u64> {
-        let index = self.ids.iter().position(|id| *id == node)?;
-        let look = 1 + self.shared.looks[index].fetch_add(1, Ordering::Relaxed);
-        // Full: the keeper is about to look anyway.
-        let _ = self.wakers[index].try_send(());
-        Some(look)
+        self.nodes.get(&node).map(|slot| slot.look())
     }
 
     /// Answers every call, all of one tick, right here, on the thread of the caller, if the node is known to answer in microseconds; if not, none,
@@ -212,10 +228,10 @@ impl NodeHost {
         if calls.len() > CALLS_IN_PASSING {
             return false;
         }
-        let Some((index, program)) = self.program(node, version) else { return false };
+        let Some((slot, program)) = self.program(node, version) else { return false };
         let answered = Questions::new(calls.to_vec(), program.numbers()).ask_in_passing(&program);
         if answered {
-            self.shared.recent[index].note(calls);
+            slot.recent.note(calls);
         }
         answered
     }
@@ -225,9 +241,9 @@ impl NodeHost {
         self.program(node, version).map(|(_, program)| program)
     }
 
-    fn program(&self, node: NodeId, version: NodeVersion) -> Option<(usize, Arc<Program>)> {
-        let index = self.ids.iter().position(|id| *id == node)?;
-        Some((index, self.shared.versions[index].get(version)?))
+    fn program(&self, node: NodeId, version: NodeVersion) -> Option<(&Slot, Arc<Program>)> {
+        let slot = self.nodes.get(&node)?;
+        Some((slot, slot.get(version)?))
     }
 
     /// Has every call, all of one tick, answered ([`GuestCall::answer`]) by `version` of `node`, which may be an older one. The future is
@@ -240,10 +256,10 @@ impl NodeHost {
     ) -> impl Future<Output = ()> + Send + use<> {
         let finished = match self.program(node, version) {
             _ if calls.is_empty() => None,
-            Some((index, program)) => {
-                self.shared.recent[index].note(&calls);
+            Some((slot, program)) => {
+                slot.recent.note(&calls);
                 let (job, finished) = Job::new(program, calls);
-                self.workers.push(index, job);
+                self.workers.push(node, job);
                 Some(finished)
             }
             None => {
@@ -264,27 +280,9 @@ impl NodeHost {
 
 impl Drop for NodeHost {
     fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::Relaxed);
         self.shared.stop.stop();
+        self.nodes.values().for_each(|slot| slot.leave());
     }
-}
-
-/// Starts a keeper for each node, and the watch that wakes them. The watch is there first, so no edit is missed.
-fn keep(shared: &Arc<Shared>, nodes: Vec<NodeSpec>) -> Result<(Arc<Watch>, Vec<SyncSender<()>>), NodeError> {
-    let (wakers, changes): (Vec<_>, Vec<_>) = nodes.iter().map(|_| std::sync::mpsc::sync_channel(1)).unzip();
-    let watch = Arc::new(Watch::start(wakers.clone()));
-    for (index, (spec, changed)) in nodes.into_iter().zip(changes).enumerate() {
-        let path = spec.source.path();
-        watch.follow(index, path);
-        let sources = Sources::new(path, Arc::downgrade(&watch), index);
-        let log = NodeLog::new(spec.name.clone(), spec.limits.log_lines);
-        let compiler = Compiler::new(shared.engine.clone(), spec.limits.compile_time, Arc::downgrade(&watch), index);
-        let shared = shared.clone();
-        let keeper = Keeper { spec, index, shared, changed, log, sources, compiler, seen: None, looked: 0 };
-        let named = std::thread::Builder::new().name("node-keeper".into()).stack_size(STACK_SIZE);
-        named.spawn(move || keeper.run()).map_err(|error| NodeError::Engine(error.to_string()))?;
-    }
-    Ok((watch, wakers))
 }
 
 fn write(value: &Value, numbers: Numbers, out: &mut String) {

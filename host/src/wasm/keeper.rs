@@ -5,9 +5,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -16,19 +15,18 @@ use super::batch::Numbers;
 use super::bindings::SourceFile;
 use super::compiler::Compiler;
 use super::component::{Code, check_header, read};
-use super::engine::{Engine, give_back};
+use super::engine::give_back;
 use super::error::{NodeError, shortened};
 use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
 use super::limits::Limits;
 use super::log::NodeLog;
-use super::probe::Recent;
-use super::program::{NodeKind, Parts, Program};
-use super::runtime::{Language, Runtime, Runtimes};
+use super::program::{Parts, Program};
+use super::runtime::{Language, Runtime};
+use super::slot::Slot;
 use super::sources::Sources;
 use super::tools::Stop;
-use super::work::Waker;
 use crate::data::with_causes;
-use crate::dataflow::guest::{GuestCall, NodeVersion};
+use crate::dataflow::guest::NodeVersion;
 
 /// A file is taken as it is once two looks this far apart saw the same.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -36,67 +34,12 @@ const SETTLE: Duration = Duration::from_millis(10);
 /// How long a file may be missing (while an editor replaces it) before it counts as deleted.
 const MISSING: Duration = Duration::from_millis(200);
 
-/// Versions of a node that can be asked, the newest included. Older ones nobody should still ask.
-const MAX_VERSIONS: usize = 8;
-
-/// What keepers and the host share.
+/// What all keepers and the host share.
 pub(super) struct Shared {
     pub settings: HostSettings,
-    pub engine: Engine,
-    pub runtimes: Runtimes,
-    /// By node.
-    pub versions: Vec<Versions>,
-    /// By node.
-    pub recent: Vec<Recent>,
-    /// By node, how often somebody has asked for a look at the file.
-    pub looks: Vec<AtomicU64>,
-    /// By node, what queries use it as, where that is known.
-    pub expected: Vec<Mutex<Option<NodeKind>>>,
     pub events: mpsc::Sender<NodeEvent>,
-    pub stopped: AtomicBool,
     /// Ends the build of a runtime.
     pub stop: Stop,
-    /// For versions that have been superseded.
-    pub waker: Waker<Arc<GuestCall>>,
-}
-
-/// The versions of one node, the newest last.
-#[derive(Default)]
-pub(super) struct Versions(Mutex<Vec<Arc<Program>>>);
-
-impl Versions {
-    /// The program of this version, if it is still there.
-    pub fn get(&self, version: NodeVersion) -> Option<Arc<Program>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|have| have.version() == version).cloned()
-    }
-
-    /// Makes this version the newest, if it is still there.
-    pub fn restore(&self, version: NodeVersion) -> bool {
-        let Some(program) = self.get(version) else { return false };
-        program.reinstate();
-        self.put(program);
-        true
-    }
-
-    /// Makes this version the last to go but for the newest.
-    pub fn spare(&self, version: NodeVersion) {
-        let mut programs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = programs.len().saturating_sub(1);
-        if let Some(at) = programs.iter().position(|have| have.version() == version).filter(|at| *at < newest) {
-            programs[at..newest].rotate_left(1);
-        }
-    }
-
-    /// Makes `program` the newest. One of the same version, as after an edit was undone, is replaced.
-    fn put(&self, program: Arc<Program>) {
-        let mut programs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        programs.retain(|have| have.version() != program.version());
-        programs.iter().for_each(|have| have.supersede());
-        programs.push(program);
-        if programs.len() > MAX_VERSIONS {
-            programs.remove(0);
-        }
-    }
 }
 
 /// What a node's file holds.
@@ -116,8 +59,9 @@ enum Settled {
 /// The keeper of one node.
 pub(super) struct Keeper {
     pub spec: NodeSpec,
-    pub index: usize,
     pub shared: Arc<Shared>,
+    pub slot: Arc<Slot>,
+    /// Told when to look.
     pub changed: Receiver<()>,
     pub log: NodeLog,
     /// The script's files, if it is one.
@@ -131,7 +75,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Runs until nobody can tell of changes any more.
+    /// Runs until the node is gone.
     pub fn run(self) {
         self.run_with(Keeper::look);
     }
@@ -141,7 +85,7 @@ impl Keeper {
         let mut first = true;
         loop {
             // Read before the look: who asks from here on is told by the next one.
-            let look = self.shared.looks[self.index].load(Ordering::Relaxed);
+            let look = self.slot.looks();
             let asked = std::mem::replace(&mut self.looked, look) != look;
             if asked {
                 self.seen = None;
@@ -157,8 +101,8 @@ impl Keeper {
                 give_back();
             }
             // Who asked while the file settled has woken that look, which may have been the end of an earlier one.
-            let is_asked = self.shared.looks[self.index].load(Ordering::Relaxed) != self.looked;
-            if (!is_asked && self.changed.recv().is_err()) || self.shared.stopped.load(Ordering::Relaxed) {
+            let is_asked = self.slot.looks() != self.looked;
+            if self.slot.is_gone() || (!is_asked && self.changed.recv().is_err()) || self.slot.is_gone() {
                 return;
             }
         }
@@ -198,8 +142,7 @@ impl Keeper {
         Some(match outcome {
             Ok(program) => {
                 let (version, kind) = (program.version(), program.kind());
-                self.shared.versions[self.index].put(Arc::new(program));
-                self.shared.waker.wake();
+                self.slot.put(Arc::new(program));
                 tracing::debug!(node = name, "loaded the {kind}, version {:016x}", version.0);
                 NodeEvent::Loaded { node, version, kind }
             }
@@ -236,8 +179,9 @@ impl Keeper {
             }
             let stays = before.as_ref().map_or(Duration::ZERO, |(_, _, seen)| seen.elapsed());
             // Whoever writes a file in two steps is not made to wait because of the first.
-            if let Err(RecvTimeoutError::Disconnected) = self.changed.recv_timeout(SETTLE.saturating_sub(stays)) {
-                return Err(NodeError::Engine("the host has stopped".into()));
+            let _ = self.changed.recv_timeout(SETTLE.saturating_sub(stays));
+            if self.slot.is_gone() {
+                return Err(NodeError::Engine("nobody asks the node any more".into()));
             }
         }
     }
@@ -247,7 +191,7 @@ impl Keeper {
     fn ahead(&mut self, content: Content, hash: blake3::Hash) -> Settled {
         let at_once = match &content {
             Content::Script(_, files) => files.is_ok(),
-            Content::Component(bytes) => self.shared.engine.has(bytes),
+            Content::Component(bytes) => self.slot.pool().engine.has(bytes),
         };
         if at_once && self.seen != Some(hash) {
             Settled::Loaded(self.load(content, hash))
@@ -277,33 +221,32 @@ impl Keeper {
             Content::Component(bytes) => {
                 check_header(&bytes)?;
                 let component = self.compiler.component(&bytes, hash)?;
-                (Arc::new(Code::of(&self.shared.engine, &component, hash)?), None)
+                (Arc::new(Code::of(&self.slot.pool().engine, &component, hash)?), None)
             }
         };
         if source.is_none() && code.is_runtime() {
             return Err(NodeError::NoNode);
         }
-        let expected = *self.shared.expected[self.index].lock().unwrap_or_else(PoisonError::into_inner);
         let program = Program::start(Parts {
             version: self.version(&code, hash),
             code,
             source,
-            expected,
+            expected: self.slot.expected(),
             limits: self.spec.limits,
             numbers: self.spec.numbers,
             has_clock: self.spec.has_clock,
             usage: self.spec.usage.clone(),
             log: self.log.clone(),
         })?;
-        self.shared.recent[self.index].probe(&program)?;
+        self.slot.recent.probe(&program)?;
         Ok(program)
     }
 
     /// What runs and reads scripts like `path`; built and compiled if this is the first.
     fn runtime(&self, path: &Path) -> Result<Runtime, NodeError> {
         let language = Language::of(path).ok_or_else(|| NodeError::UnknownLanguage(path.to_owned()))?;
-        let Shared { runtimes, engine, settings, stop, .. } = &*self.shared;
-        runtimes.get(language, engine, &settings.cache, stop)
+        let (pool, Shared { settings, stop, .. }) = (self.slot.pool(), &*self.shared);
+        pool.runtimes.get(language, &pool.engine, &settings.cache, stop)
     }
 
     /// Code and every setting an answer may depend on.
@@ -326,7 +269,7 @@ impl Keeper {
 mod tests {
     use std::sync::{Weak, mpsc as std_mpsc};
 
-    use super::super::cache::CodeCache;
+    use super::super::slot::Pool;
     use super::super::work::Workers;
     use super::*;
     use crate::dataflow::plan::NodeId;
@@ -334,43 +277,34 @@ mod tests {
     #[test]
     fn a_look_that_panics_is_a_failure_and_not_the_last() {
         let folder = tempfile::tempdir().expect("a folder");
-        let engine = Engine::start(16, 1 << 20, CodeCache::open(folder.path().join("code"))).expect("starts");
+        let settings = HostSettings { cache: folder.path().to_owned(), parallel: 1 };
         let (events, mut told) = mpsc::channel(8);
-        let shared = Arc::new(Shared {
-            settings: HostSettings::default(),
-            engine: engine.clone(),
-            runtimes: Runtimes::default(),
-            versions: vec![Versions::default()],
-            recent: vec![Recent::default()],
-            looks: vec![AtomicU64::new(1)],
-            expected: vec![Mutex::new(None)],
-            events,
-            stopped: AtomicBool::new(false),
-            stop: Stop::default(),
-            waker: Workers::start(1, 1).expect("starts").waker(),
-        });
         let path = folder.path().join("node.js");
         let node = NodeId(0);
         let spec = NodeSpec::new(node, "node", NodeSource::Script(path.clone()));
         let (change, changed) = std_mpsc::sync_channel(1);
+        let pool = Pool::start(&settings, std::slice::from_ref(&spec)).expect("starts");
+        let seat = pool.seat(&spec).expect("there is room");
+        let waker = Workers::start(1).expect("starts").waker();
+        let slot = Slot::new(None, seat, change, waker);
         let keeper = Keeper {
             log: NodeLog::new(spec.name.clone(), spec.limits.log_lines),
-            sources: Sources::new(&path, Weak::new(), 0),
-            compiler: Compiler::new(engine, spec.limits.compile_time, Weak::new(), 0),
+            sources: Sources::new(&path, Weak::new(), node),
+            compiler: Compiler::new(pool.engine.clone(), spec.limits.compile_time, Weak::new(), node),
             spec,
-            index: 0,
-            shared,
+            shared: Arc::new(Shared { settings, events, stop: Stop::default() }),
+            slot: slot.clone(),
             changed,
             seen: None,
             looked: 0,
         };
-        change.send(()).expect("there is room");
-        drop(change);
+        slot.look();
         let failed = |reason: &str| NodeEvent::Failed { node, reason: reason.into() };
         let mut looks = 0;
         keeper.run_with(|_| {
             looks += 1;
             assert_ne!(looks, 1, "a mistake");
+            slot.leave();
             Some(failed("as it should"))
         });
         let first = told.blocking_recv();

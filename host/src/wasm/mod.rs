@@ -28,6 +28,7 @@ mod log;
 mod probe;
 mod program;
 pub mod runtime;
+mod slot;
 mod sources;
 mod tools;
 mod trial;

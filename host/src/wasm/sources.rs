@@ -17,6 +17,7 @@ use super::limits::Limits;
 use super::log::NodeLog;
 use super::runtime::{Reader, Runtime};
 use super::watch::Watch;
+use crate::dataflow::plan::NodeId;
 
 /// What a reader may take for one file.
 const READER: Limits =
@@ -37,7 +38,7 @@ pub(super) struct Sources {
     entry: String,
     watch: Weak<Watch>,
     /// For the watch.
-    node: usize,
+    node: NodeId,
     /// What the reader said to files of the last look, by the hash of name and text.
     known: HashMap<blake3::Hash, Result<Unit, String>>,
 }
@@ -57,7 +58,7 @@ struct Look<'a> {
 
 impl Sources {
     /// Those of the script at `path`. Files that it turns out to have are watched for `node`.
-    pub fn new(path: &Path, watch: Weak<Watch>, node: usize) -> Self {
+    pub fn new(path: &Path, watch: Weak<Watch>, node: NodeId) -> Self {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let entry = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         Sources { folder, entry, watch, node, known: HashMap::new() }

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::batch::{Question, Questions};
 use super::error::{Failure, NodeError};
 use super::program::Program;
+use crate::dataflow::plan::NodeId;
 
 /// How much nicer the threads are than the server, in the kernel's levels. Much more, and on a machine that is busy with
 /// other things a node could do nothing at all.
@@ -113,26 +114,23 @@ struct Shared<Q> {
 }
 
 struct Queues<Q> {
-    /// By node.
-    nodes: Vec<Queue<Q>>,
-    /// Whose turn is next.
-    turn: usize,
+    /// Of nodes that are asked something, the one whose turn is next first.
+    nodes: VecDeque<Queue<Q>>,
     /// How many threads one node may hold.
     share: usize,
     stopped: bool,
 }
 
 struct Queue<Q> {
+    node: NodeId,
     jobs: VecDeque<Arc<Job<Q>>>,
     running: usize,
 }
 
 impl<Q: Question + Send + Sync + 'static> Workers<Q> {
-    /// Starts threads for `nodes` nodes: one more than `parallel`, the number that one node may hold.
-    pub fn start(nodes: usize, parallel: usize) -> Result<Self, NodeError> {
-        let queue = || Queue { jobs: VecDeque::new(), running: 0 };
-        let queues =
-            Queues { nodes: (0..nodes).map(|_| queue()).collect(), turn: 0, share: parallel.max(1), stopped: false };
+    /// Starts threads: one more than `parallel`, the number that one node may hold.
+    pub fn start(parallel: usize) -> Result<Self, NodeError> {
+        let queues = Queues { nodes: VecDeque::new(), share: parallel.max(1), stopped: false };
         let shared = Arc::new(Shared { queues: Mutex::new(queues), wake: Condvar::new() });
         let mut workers = Workers { shared, threads: Vec::new() };
         for index in 0..=parallel.max(1) {
@@ -150,16 +148,18 @@ impl<Q: Question + Send + Sync + 'static> Workers<Q> {
     }
 
     /// Puts a job at the end of its node's queue.
-    pub fn push(&self, node: usize, job: Arc<Job<Q>>) {
+    pub fn push(&self, node: NodeId, job: Arc<Job<Q>>) {
         let mut queues = self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = queues.nodes.get_mut(node) {
-            queue.jobs.push_back(job);
-            self.shared.wake.notify_all();
+        match queues.nodes.iter_mut().find(|queue| queue.node == node) {
+            Some(queue) => queue.jobs.push_back(job),
+            None => queues.nodes.push_back(Queue { node, jobs: [job].into(), running: 0 }),
         }
+        self.shared.wake.notify_all();
     }
 }
 
 /// See [`Workers::waker`].
+#[derive(Clone)]
 pub(super) struct Waker<Q>(Arc<Shared<Q>>);
 
 impl<Q> Waker<Q> {
@@ -201,7 +201,9 @@ fn work<Q: Question>(shared: &Shared<Q>) {
         drop(queues);
         job.run_batch();
         queues = shared.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.nodes[node].running -= 1;
+        if let Some(queue) = queues.nodes.iter_mut().find(|queue| queue.node == node) {
+            queue.running -= 1;
+        }
         shared.wake.notify_one();
     }
 }
@@ -217,7 +219,7 @@ fn give_way() {
 /// Whose turn it is.
 enum Turn<Q> {
     /// A node's, with this job, which stays in its queue while it has batches.
-    Of(usize, Arc<Job<Q>>),
+    Of(NodeId, Arc<Job<Q>>),
     /// Of one that rests until then.
     At(Instant),
     Nobodys,
@@ -225,21 +227,24 @@ enum Turn<Q> {
 
 impl<Q: Question> Queues<Q> {
     fn next(&mut self, now: Instant) -> Turn<Q> {
-        let mut rested: Option<Instant> = None;
-        for offset in 0..self.nodes.len() {
-            let node = (self.turn + offset) % self.nodes.len();
-            let queue = &mut self.nodes[node];
+        self.nodes.retain_mut(|queue| {
             queue.jobs.retain(|job| !job.is_taken());
+            queue.running > 0 || !queue.jobs.is_empty()
+        });
+        let mut rested: Option<Instant> = None;
+        for at in 0..self.nodes.len() {
+            let queue = &mut self.nodes[at];
             if queue.running >= self.share {
                 continue;
             }
             for job in &queue.jobs {
                 match job.program.rests_until(now) {
                     None => {
-                        let job = job.clone();
+                        let turn = Turn::Of(queue.node, job.clone());
                         queue.running += 1;
-                        self.turn = node + 1;
-                        return Turn::Of(node, job);
+                        let queue = self.nodes.remove(at);
+                        self.nodes.extend(queue);
+                        return turn;
                     }
                     Some(until) => rested = Some(rested.map_or(until, |other| other.min(until))),
                 }

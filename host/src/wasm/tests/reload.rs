@@ -89,3 +89,35 @@ async fn an_earlier_version_can_be_restored() {
     }
     assert!(!bench.host.restore(NODE, NodeVersion(7)));
 }
+
+#[tokio::test]
+async fn nodes_come_and_go_while_others_answer() {
+    let mut bench = Bench::script("export const transform = () => 1;");
+    let version = bench.loaded().await;
+    // More than the pool was made for, and one that may have more memory than any before.
+    let named = |index: u32| {
+        let path = bench.path.with_file_name(format!("{index}.js"));
+        std::fs::write(&path, format!("export const transform = () => {index};")).expect("written");
+        NodeSpec::new(NodeId(index), "late", NodeSource::Script(path))
+    };
+    let mut late: Vec<_> = (10..20).map(named).collect();
+    late[9].limits.memory = 200 << 20;
+    bench.host.add(late).expect("added");
+    for _ in 10..20 {
+        let NodeEvent::Loaded { node, version, .. } = bench.event().await else { panic!("not loaded") };
+        let call = Arc::new(GuestCall::new(node, version, 0, Value::Null, Value::Null));
+        bench.host.evaluate(node, version, vec![call.clone()]).await;
+        assert_eq!(answer_of(&call), Ok(node.0.to_string()));
+    }
+    let gone = bench.path.with_file_name("10.js");
+    bench.host.remove(NodeId(10));
+    std::fs::write(gone, "export const transform = () => 'nobody looks';").expect("written");
+    bench.write(b"export const transform = () => 2;");
+    let second = bench.loaded().await;
+    assert_eq!(bench.ask(version, "{}", &["0"]).await, [Ok("1".into())]);
+    assert_eq!(bench.ask(second, "{}", &["0"]).await, [Ok("2".into())]);
+    assert_eq!(bench.host.reload(NodeId(10)), None);
+    // Its keeper has ended: the end of the host waits for nobody, and nothing was told of the node.
+    drop(bench.host);
+    assert_eq!(bench.events.recv().await, None);
+}

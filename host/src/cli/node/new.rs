@@ -23,13 +23,14 @@ macro_rules! wit {
 }
 
 /// The crate `sangre-node` and what it needs, by their places under `.sangre`.
-const CRATE: [(&str, &str); 8] = [
+const CRATE: [(&str, &str); 9] = [
     ("0.1.0/node.wit", wit!("0.1.0/node.wit")),
     ("rust/Cargo.toml", wit!("rust/Cargo.toml")),
     ("rust/sangre-node/Cargo.toml", wit!("rust/sangre-node/Cargo.toml")),
     ("rust/sangre-node/src/lib.rs", wit!("rust/sangre-node/src/lib.rs")),
     ("rust/sangre-node/src/answer.rs", wit!("rust/sangre-node/src/answer.rs")),
     ("rust/sangre-node/src/finite.rs", wit!("rust/sangre-node/src/finite.rs")),
+    ("rust/sangre-node/src/misfit.rs", wit!("rust/sangre-node/src/misfit.rs")),
     ("rust/sangre-node-macro/Cargo.toml", wit!("rust/sangre-node-macro/Cargo.toml")),
     ("rust/sangre-node-macro/src/lib.rs", wit!("rust/sangre-node-macro/src/lib.rs")),
 ];

@@ -12,12 +12,22 @@ fn example(name: &str) -> Vec<u8> {
 async fn a_filter_with_its_own_types() {
     let mut bench = Bench::new("open_at.wasm", &example("open_at"), |spec| spec.kind = Some(NodeKind::Filter));
     let version = bench.loaded().await;
-    let rows = [r#"{"opens":9,"closes":17}"#, r#"{"opens":18,"closes":2}"#, r#"{"opens":9}"#];
+    let rows =
+        [r#"{"opens":9,"closes":17}"#, r#"{"opens":18,"closes":2}"#, r#"{"opens":9}"#, r#"{"opens":null,"closes":17}"#];
     let answers = bench.ask(version, r#"{"hour":12}"#, &rows).await;
-    assert_eq!(answers[..2], [Ok("true".into()), Ok("false".into())]);
-    assert!(answers[2].as_ref().is_err_and(|message| message.contains("missing field `closes`")), "{answers:?}");
-    let answers = bench.ask(version, "{}", &rows[..1]).await;
-    assert!(answers[0].as_ref().is_err_and(|message| message.contains("args: missing field `hour`")), "{answers:?}");
+    let expected = [
+        Ok("true"),
+        Ok("false"),
+        Err("row: missing field `closes` (the row has opens)"),
+        Err("row.opens: invalid type: null, expected u8: a type that takes null is an Option"),
+    ];
+    assert_eq!(answers.iter().map(|answer| answer.as_deref().map_err(|error| &**error)).collect::<Vec<_>>(), expected);
+    for (args, expected) in [
+        ("{}", "args: missing field `hour` (args have no fields)"),
+        (r#"{"hour":"12"}"#, "args.hour: invalid type: string \"12\", expected u8"),
+    ] {
+        assert_eq!(bench.ask(version, args, &rows[..1]).await, [Err(expected.to_owned())]);
+    }
 }
 
 #[tokio::test]

@@ -54,6 +54,7 @@ fn node(item: TokenStream, world: &str, interface: &str, function: &str) -> Toke
     let (interface, function) = (format_ident!("{interface}"), format_ident!("{function}"));
     let wit = LitStr::new(WIT, name.span());
     let answer = format_ident!("{}", if takes_reference(&written.sig) { "answer" } else { "answer_owned" });
+    let noun = if function == "reduce" { "rows" } else { "row" };
     let call = if returns_result(&written.sig) {
         quote!(super::#name(row, args).map_err(|error| ::std::string::ToString::to_string(&error)))
     } else {
@@ -78,7 +79,7 @@ fn node(item: TokenStream, world: &str, interface: &str, function: &str) -> Toke
             impl Guest for Node {
                 fn #function(batch: ::std::string::String) -> Answers {
                     ::sangre_node::__private::on_panic(sangre::node::log::fail);
-                    let answers = ::sangre_node::__private::#answer(&batch, |row, args| #call);
+                    let answers = ::sangre_node::__private::#answer(#noun, &batch, |row, args| #call);
                     let failures = answers.failures.into_iter();
                     Answers {
                         values: answers.values,

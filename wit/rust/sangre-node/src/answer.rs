@@ -3,15 +3,15 @@
 //! A row that cannot be read, a function that answers an error, a number JSON lacks: that row fails and the others do not.
 //! A panic cannot be caught here (the target aborts), so it leaves its message with the host, which finds the row.
 
-use std::collections::BTreeMap;
 use std::panic;
 use std::sync::Once;
 
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::finite;
+use crate::misfit::misfit;
 
 /// What is said to a batch.
 pub struct Answers {
@@ -29,8 +29,8 @@ struct Group<'a> {
     rows: Vec<&'a RawValue>,
 }
 
-/// Calls `node` with each row and its group's args, which are read once for the whole group.
-pub fn answer<R, A, T>(batch: &str, node: impl Fn(R, &A) -> Result<T, String>) -> Answers
+/// Calls `node` with each row and its group's args, which are read once for the whole group. Messages call a row `noun`.
+pub fn answer<R, A, T>(noun: &str, batch: &str, node: impl Fn(R, &A) -> Result<T, String>) -> Answers
 where
     R: DeserializeOwned,
     A: DeserializeOwned,
@@ -39,13 +39,13 @@ where
     each_group(batch, |group, out| {
         let args = read_args::<A>(group.args);
         for row in &group.rows {
-            out.push(args.as_ref().map_err(String::clone).and_then(|args| node(read(row)?, args)));
+            out.push(args.as_ref().map_err(String::clone).and_then(|args| node(read(noun, row)?, args)));
         }
     })
 }
 
 /// As [`answer`], for a function that takes its args by value: they are read anew for each row.
-pub fn answer_owned<R, A, T>(batch: &str, node: impl Fn(R, A) -> Result<T, String>) -> Answers
+pub fn answer_owned<R, A, T>(noun: &str, batch: &str, node: impl Fn(R, A) -> Result<T, String>) -> Answers
 where
     R: DeserializeOwned,
     A: DeserializeOwned,
@@ -54,7 +54,7 @@ where
     each_group(batch, |group, out| {
         for row in &group.rows {
             let args = read_args::<A>(group.args);
-            out.push(args.and_then(|args| node(read(row)?, args)));
+            out.push(args.and_then(|args| node(read(noun, row)?, args)));
         }
     })
 }
@@ -84,31 +84,12 @@ fn each_group(batch: &str, ask: impl Fn(&Group<'_>, &mut Writer)) -> Answers {
     Answers { values: String::from_utf8(out.values).expect("JSON is UTF-8"), failures: out.failures }
 }
 
-fn read<R: DeserializeOwned>(row: &RawValue) -> Result<R, String> {
-    serde_json::from_str(row.get()).map_err(|error| format!("row: {}{}", without_place(&error), fields_of(row)))
-}
-
 fn read_args<A: DeserializeOwned>(args: &RawValue) -> Result<A, String> {
-    serde_json::from_str(args.get()).map_err(|error| format!("args: {}", without_place(&error)))
+    read("args", args)
 }
 
-/// What is wrong, without its place in a text that nobody sees.
-fn without_place(error: &serde_json::Error) -> String {
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    let said = error.to_string();
-    said.strip_suffix(&place).unwrap_or(&said).to_owned()
-}
-
-/// ` (the row has id, name)`: a name may be misspelt, or left out of the query's `input`.
-fn fields_of(row: &RawValue) -> String {
-    const MOST: usize = 20;
-    let Ok(fields) = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(row.get()) else { return String::new() };
-    let names: Vec<&str> = fields.keys().take(MOST).map(String::as_str).collect();
-    let more = if fields.len() > MOST { ", ..." } else { "" };
-    match names.len() {
-        0 => " (the row has no fields)".to_owned(),
-        _ => format!(" (the row has {}{more})", names.join(", ")),
-    }
+fn read<T: DeserializeOwned>(noun: &str, text: &RawValue) -> Result<T, String> {
+    serde_json::from_str(text.get()).map_err(|error| misfit::<T>(noun, text, &error))
 }
 
 struct Writer {
@@ -153,7 +134,7 @@ mod tests {
             let by = args.get("by").and_then(|by| by.as_f64()).unwrap_or(1.0);
             Ok::<f64, String>(by / row.x)
         };
-        let answers = answer(batch, node);
+        let answers = answer("row", batch, node);
         assert_eq!(answers.values, "[1.0,null,null,0.5]");
         assert_eq!(answers.failures[0], (1, "row: missing field `x` (the row has y)".into()));
         assert_eq!(answers.failures[1], (2, "answered inf: JSON has no such number".into()));

@@ -27,6 +27,7 @@
 
 mod answer;
 mod finite;
+mod misfit;
 
 /// Names of kinds, which say what to write instead.
 #[doc(hidden)]

@@ -158,17 +158,31 @@ async fn a_new_crate_brings_all_it_is_built_from() -> Result<()> {
     assert!(said.contains("kind       map: transform(row, args)\ninterface  sangre:node/map-rows@0.1.0\n"), "{said}");
     let said = folder.bad("build map-crate -o other.wasm --kind filter").await?;
     assert!(said.contains("it is a map, not a filter") && !folder.path("other.wasm").exists(), "{said}");
-    for (attribute, expected) in [
+    for (source, expected) in [
         ("", "map-crate: no function is a node: write #[sangre_node::keep], #[sangre_node::transform]"),
-        ("#[sangre_node::map]", "src/lib.rs:1:1: error: the function of a map is marked #[sangre_node::transform]"),
+        (
+            "#[sangre_node::map]\nfn f(x: u8, _: Args) -> u8 { x }",
+            "src/lib.rs:2:1: error: the function of a map is marked #[sangre_node::transform]",
+        ),
+        ("#[sangre_node::keep]\nfn f(x: u8, _: Args) { x; }", "src/lib.rs:3:4: error: a filter answers true or false"),
+        (
+            "#[sangre_node::keep]\nfn f(x: u8, _: Args) -> Result<u8, String> { Ok(x) }",
+            "src/lib.rs:3:25: error[E0277]: a filter answers true or false",
+        ),
+        (
+            "#[sangre_node::transform]\nfn f(x: u8, _: Args) { x; }",
+            "src/lib.rs:3:4: error: a node answers what it returns",
+        ),
     ] {
-        folder.write(
-            "map-crate/src/lib.rs",
-            &format!("{attribute}\npub fn f(x: u8, _: sangre_node::Args) -> u8 {{ x }}"),
-        )?;
+        folder.write("map-crate/src/lib.rs", &format!("pub use sangre_node::Args;\n{source}"))?;
         let said = folder.bad("build map-crate").await?;
         assert!(said.contains(expected), "{said}");
     }
+    folder.write(
+        "map-crate/src/lib.rs",
+        "type Kept = Result<bool, String>;\n#[sangre_node::keep]\nfn f(x: u8, _: sangre_node::Args) -> Kept { Ok(x > 1) }",
+    )?;
+    folder.good("build map-crate -o keep.wasm --kind filter").await?;
     // The one that is there stays when the next cannot be built.
     folder.write("map-crate/src/lib.rs", "fn main( {")?;
     let before = fs::read(folder.path("map-crate/map-crate.wasm"))?;

@@ -1,8 +1,9 @@
 //! The attributes of the crate `sangre-node`, where they are documented.
 
 use proc_macro::TokenStream;
-use quote::{format_ident, quote};
-use syn::{FnArg, ItemFn, LitStr, ReturnType, Signature, Type, parse_macro_input};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{FnArg, Ident, ItemFn, LitStr, ReturnType, Signature, Type, parse_macro_input};
 
 /// The interface, frozen; part of this crate so that a node needs no file beside it.
 const WIT: &str = include_str!("../../../0.1.0/node.wit");
@@ -43,23 +44,17 @@ fn instead(message: &str) -> TokenStream {
 
 fn node(item: TokenStream, world: &str, interface: &str, function: &str) -> TokenStream {
     let written = parse_macro_input!(item as ItemFn);
-    if written.sig.inputs.len() != 2 {
-        let message = format!("a node takes two arguments: fn {}(row: Row, args: Args)", written.sig.ident);
-        return syn::Error::new_spanned(&written.sig, message).to_compile_error().into();
-    }
-    if let Some(keyword) = &written.sig.asyncness {
-        return syn::Error::new_spanned(keyword, "a node cannot be async").to_compile_error().into();
+    if let Some(fault) = fault(&written.sig, function) {
+        // With the function, or what it alone uses would be warned of as well.
+        let fault = fault.to_compile_error();
+        return quote!(#[allow(dead_code)] #written #fault).into();
     }
     let name = &written.sig.ident;
+    let noun = if function == "reduce" { "rows" } else { "row" };
+    let call = call(&written.sig, function);
     let (interface, function) = (format_ident!("{interface}"), format_ident!("{function}"));
     let wit = LitStr::new(WIT, name.span());
     let answer = format_ident!("{}", if takes_reference(&written.sig) { "answer" } else { "answer_owned" });
-    let noun = if function == "reduce" { "rows" } else { "row" };
-    let call = if returns_result(&written.sig) {
-        quote!(super::#name(row, args).map_err(|error| ::std::string::ToString::to_string(&error)))
-    } else {
-        quote!(::std::result::Result::Ok(super::#name(row, args)))
-    };
     quote! {
         #written
 
@@ -94,13 +89,54 @@ fn node(item: TokenStream, world: &str, interface: &str, function: &str) -> Toke
     .into()
 }
 
+/// What no node's function is, whatever its types are.
+fn fault(signature: &Signature, function: &str) -> Option<syn::Error> {
+    let name = &signature.ident;
+    let (place, message) = if signature.inputs.len() != 2 {
+        (signature.to_token_stream(), format!("a node takes two arguments: fn {name}(row: Row, args: Args)"))
+    } else if let Some(keyword) = &signature.asyncness {
+        (keyword.to_token_stream(), "a node cannot be async".into())
+    } else if matches!(signature.output, ReturnType::Default) {
+        let message = match function {
+            "keep" => "a filter answers true or false: write -> bool",
+            _ => "a node answers what it returns: write -> and its type, which may be () if null is meant",
+        };
+        (name.to_token_stream(), message.into())
+    } else {
+        return None;
+    };
+    Some(syn::Error::new_spanned(place, message))
+}
+
+/// The call of the function, as a `Result`.
+fn call(signature: &Signature, function: &str) -> impl ToTokens {
+    let name = &signature.ident;
+    if function == "keep" {
+        // A type that is not a filter's is an error of this call, so it is placed where that is written.
+        let at = answer_type(signature).span();
+        let name = Ident::new(&name.to_string(), at);
+        return quote_spanned!(at=> ::sangre_node::__private::kept(super::#name(row, args)));
+    }
+    if returns_result(signature) {
+        quote!(super::#name(row, args).map_err(|error| ::std::string::ToString::to_string(&error)))
+    } else {
+        quote!(::std::result::Result::Ok(super::#name(row, args)))
+    }
+}
+
 /// Whether the args are taken by reference.
 fn takes_reference(signature: &Signature) -> bool {
     matches!(signature.inputs.last(), Some(FnArg::Typed(args)) if matches!(*args.ty, Type::Reference(_)))
 }
 
+fn answer_type(signature: &Signature) -> Option<&Type> {
+    match &signature.output {
+        ReturnType::Type(_, ty) => Some(ty),
+        ReturnType::Default => None,
+    }
+}
+
 /// Whether the return type is written as some `Result`.
 fn returns_result(signature: &Signature) -> bool {
-    let ReturnType::Type(_, ty) = &signature.output else { return false };
-    matches!(&**ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Result"))
+    matches!(answer_type(signature), Some(Type::Path(path)) if path.path.segments.last().is_some_and(|last| last.ident == "Result"))
 }

@@ -3,6 +3,7 @@
 //! A row that cannot be read, a function that answers an error, a number JSON lacks: that row fails and the others do not.
 //! A panic cannot be caught here (the target aborts), so it leaves its message with the host, which finds the row.
 
+use std::fmt::Display;
 use std::panic;
 use std::sync::Once;
 
@@ -57,6 +58,30 @@ where
             out.push(args.and_then(|args| node(read(noun, row)?, args)));
         }
     })
+}
+
+/// What a filter may answer.
+#[diagnostic::on_unimplemented(message = "a filter answers true or false: write -> bool", label = "is no bool")]
+pub trait Kept {
+    /// Whether the row stays, or why nobody knows.
+    fn kept(self) -> Result<bool, String>;
+}
+
+impl Kept for bool {
+    fn kept(self) -> Result<bool, String> {
+        Ok(self)
+    }
+}
+
+impl<E: Display> Kept for Result<bool, E> {
+    fn kept(self) -> Result<bool, String> {
+        self.map_err(|error| error.to_string())
+    }
+}
+
+/// What the function of a filter has answered.
+pub fn kept(answer: impl Kept) -> Result<bool, String> {
+    answer.kept()
 }
 
 /// Leaves a panic's message, with file and line, to `fail`.

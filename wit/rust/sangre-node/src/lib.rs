@@ -43,6 +43,6 @@ pub use serde_json::Value;
 /// For the attributes' expansion only.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::answer::{answer, answer_owned, on_panic};
+    pub use crate::answer::{answer, answer_owned, kept, on_panic};
     pub use wit_bindgen;
 }

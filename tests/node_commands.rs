@@ -159,30 +159,41 @@ async fn a_new_crate_brings_all_it_is_built_from() -> Result<()> {
     let said = folder.bad("build map-crate -o other.wasm --kind filter").await?;
     assert!(said.contains("it is a map, not a filter") && !folder.path("other.wasm").exists(), "{said}");
     for (source, expected) in [
-        ("", "map-crate: no function is a node: write #[sangre_node::keep], #[sangre_node::transform]"),
+        ("", &["map-crate: no function is a node: write #[sangre_node::keep], #[sangre_node::transform]"][..]),
         (
             "#[sangre_node::map]\nfn f(x: u8, _: Args) -> u8 { x }",
-            "src/lib.rs:2:1: error: the function of a map is marked #[sangre_node::transform]",
+            &["error: the function of a map is marked #[sangre_node::transform]\n --> src/lib.rs:2:1\n"],
         ),
-        ("#[sangre_node::keep]\nfn f(x: u8, _: Args) { x; }", "src/lib.rs:3:4: error: a filter answers true or false"),
+        (
+            "#[sangre_node::keep]\nfn f(x: u8, _: Args) { x; }",
+            &["error: a filter answers true or false: write -> bool\n --> src/lib.rs:3:4\n"],
+        ),
         (
             "#[sangre_node::keep]\nfn f(x: u8, _: Args) -> Result<u8, String> { Ok(x) }",
-            "src/lib.rs:3:25: error[E0277]: a filter answers true or false",
+            &["error[E0277]: a filter answers true or false: write -> bool\n", " --> src/lib.rs:3:25\n"],
         ),
         (
             "#[sangre_node::transform]\nfn f(x: u8, _: Args) { x; }",
-            "src/lib.rs:3:4: error: a node answers what it returns",
+            &["error: a node answers what it returns: write -> and its type", "\n --> src/lib.rs:3:4\n"],
+        ),
+        // In the compiler's own words, with what it advises.
+        (
+            "#[sangre_node::transform]\nfn f(x: u8, _: Args) -> u8 { x; }",
+            &["help: remove this semicolon to return this value", "the program cargo failed, for what it says above"],
         ),
     ] {
         folder.write("map-crate/src/lib.rs", &format!("pub use sangre_node::Args;\n{source}"))?;
         let said = folder.bad("build map-crate").await?;
-        assert!(said.contains(expected), "{said}");
+        assert!(expected.iter().all(|expected| said.contains(expected)), "{said}");
     }
     folder.write(
         "map-crate/src/lib.rs",
-        "type Kept = Result<bool, String>;\n#[sangre_node::keep]\nfn f(x: u8, _: sangre_node::Args) -> Kept { Ok(x > 1) }",
+        "type Kept = Result<bool, String>;\n#[sangre_node::keep]\nfn f(x: u8, unused: sangre_node::Args) -> Kept { Ok(x > 1) }",
     )?;
-    folder.good("build map-crate -o keep.wasm --kind filter").await?;
+    let said = folder.node("build map-crate -o keep.wasm --kind filter").await?;
+    assert!(said.good && said.out == "keep.wasm\n", "{}", said.err);
+    assert!(said.err.contains("warning: unused variable: `unused`\n --> src/lib.rs:3:13\n"), "{}", said.err);
+    assert!(said.err.contains("help: if this is intentional"), "{}", said.err);
     // The one that is there stays when the next cannot be built.
     folder.write("map-crate/src/lib.rs", "fn main( {")?;
     let before = fs::read(folder.path("map-crate/map-crate.wasm"))?;

@@ -44,7 +44,8 @@ pub fn component(source: &Source, kind: Option<NodeKind>, output: &Path, stop: &
     }
 }
 
-/// Builds the crate in `dir` for `wasm32-wasip2` and gives the component's path. Takes seconds the first time; ends early at `stop`.
+/// Builds the crate in `dir` for `wasm32-wasip2` and gives the component's path. Takes seconds the first time; ends early at `stop`. The
+/// compiler's errors and warnings go to stderr, as they do where cargo is run by hand.
 ///
 /// What cargo makes goes to `target` beside the workspace of `dir`, or to the cache where that cannot be written to.
 pub fn rust(dir: &Path, stop: &Stop) -> Result<PathBuf, ToolError> {
@@ -63,9 +64,8 @@ pub fn rust(dir: &Path, stop: &Stop) -> Result<PathBuf, ToolError> {
     if !shared.as_ref().unwrap_or(&target).join(TARGET).exists() {
         tracing::info!("building a Rust node, the first time with all it depends on: that takes up to a minute");
     }
-    // A line for each error, which begins with its place.
-    let args = ["build", "--release", "--quiet", "--message-format=short", "--target", TARGET];
-    CARGO.run(dir, args, &env, stop)?;
+    // Quiet of itself: what the compiler has to say is told whole.
+    CARGO.run_aloud(dir, ["build", "--release", "--quiet", "--target", TARGET], &env, stop)?;
     let expected = target.join(TARGET).join("release").join(format!("{}.wasm", package.library));
     if expected.exists() { Ok(expected) } else { Err(ToolError::NoResult { what: WHAT, program: "cargo", expected }) }
 }
@@ -79,7 +79,7 @@ struct Package {
 
 impl Package {
     fn read(dir: &Path, stop: &Stop) -> Result<Self, ToolError> {
-        let said = CARGO.run(dir, ["metadata", "--no-deps", "--format-version=1", "--quiet"], &[], stop)?;
+        let said = CARGO.run_aloud(dir, ["metadata", "--no-deps", "--format-version=1", "--quiet"], &[], stop)?;
         let failed = |said: String| ToolError::Failed { what: WHAT, program: "cargo", said };
         let metadata: Metadata = serde_json::from_str(&said).map_err(|error| failed(error.to_string()))?;
         let manifest = std::fs::canonicalize(dir.join("Cargo.toml")).map_err(CARGO.files(&dir.join("Cargo.toml")))?;

@@ -18,6 +18,8 @@ pub enum ToolError {
     Incomplete { what: &'static str, part: &'static str, program: &'static str, remedy: &'static str },
     #[error("{what}: the program {program} failed: {said}")]
     Failed { what: &'static str, program: &'static str, said: String },
+    #[error("{what}: the program {program} failed, for what it says above")]
+    FailedAloud { what: &'static str, program: &'static str },
     #[error("{what}: {program} is version {found}, but {needed} is needed: {remedy}")]
     Old { what: &'static str, program: &'static str, found: String, needed: String, remedy: &'static str },
     #[error("{what}: {program} made no {}", .expected.display())]
@@ -60,18 +62,7 @@ impl Tool {
         I: IntoIterator<Item = A>,
         A: AsRef<OsStr>,
     {
-        let mut command = Command::new(program);
-        command.current_dir(dir).args(args).envs(env.iter().copied());
-        let output = stop.start(&mut command).and_then(|child| stop.finish(child));
-        if stop.is_stopped() {
-            return Err(ToolError::Stopped { what: self.what });
-        }
-        let output = output.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                ToolError::Missing { what: self.what, program: self.program, remedy: self.remedy }
-            }
-            _ => ToolError::Failed { what: self.what, program: self.program, said: error.to_string() },
-        })?;
+        let output = self.output(program, dir, args, env, Stdio::piped(), stop)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -79,6 +70,47 @@ impl Tool {
             .or_else(|| summary(&String::from_utf8_lossy(&output.stdout)))
             .unwrap_or_else(|| output.status.to_string());
         Err(ToolError::Failed { what: self.what, program: self.program, said })
+    }
+
+    /// As [`run`](Self::run), where all that the program writes to stderr is for the user: it goes to that of this process.
+    pub fn run_aloud<I, A>(&self, dir: &Path, args: I, env: &[(&str, &OsStr)], stop: &Stop) -> Result<String, ToolError>
+    where
+        I: IntoIterator<Item = A>,
+        A: AsRef<OsStr>,
+    {
+        let output = self.output(Path::new(self.program), dir, args, env, Stdio::inherit(), stop)?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(ToolError::FailedAloud { what: self.what, program: self.program })
+    }
+
+    /// What came of the program, however it ended.
+    fn output<I, A>(
+        &self,
+        program: &Path,
+        dir: &Path,
+        args: I,
+        env: &[(&str, &OsStr)],
+        stderr: Stdio,
+        stop: &Stop,
+    ) -> Result<Output, ToolError>
+    where
+        I: IntoIterator<Item = A>,
+        A: AsRef<OsStr>,
+    {
+        let mut command = Command::new(program);
+        command.current_dir(dir).args(args).envs(env.iter().copied()).stderr(stderr);
+        let output = stop.start(&mut command).and_then(|child| stop.finish(child));
+        if stop.is_stopped() {
+            return Err(ToolError::Stopped { what: self.what });
+        }
+        output.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                ToolError::Missing { what: self.what, program: self.program, remedy: self.remedy }
+            }
+            _ => ToolError::Failed { what: self.what, program: self.program, said: error.to_string() },
+        })
     }
 
     /// An error if the program is of an older major version than this.
@@ -133,7 +165,7 @@ impl Stop {
         if running.stopped {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
         let child = command.spawn()?;
         running.programs.push(Pid::from_child(&child));
         Ok(child)

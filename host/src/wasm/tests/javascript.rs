@@ -287,7 +287,10 @@ async fn a_filter_is_told_what_it_answered() {
 #[tokio::test]
 async fn modules_that_cannot_be_are_refused_with_their_place() {
     for (source, expected) in [
-        ("import _ from 'lodash';", "probe.js:1: imports \"lodash\": a script imports relative files alone"),
+        (
+            "import _ from 'lodash';",
+            "probe.js:1: imports \"lodash\": a script imports relative files alone, such as \"./x.js\"; packages need a component: `sangre node build FILE`, then `component: FILE.wasm` instead of `script:` in sangre.yaml",
+        ),
         (
             "import fs from 'node:fs';",
             "probe.js:1: imports \"node:fs\": it is a part of Node.js, and a node has no files",

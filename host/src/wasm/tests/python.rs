@@ -223,7 +223,8 @@ async fn the_listed_part_of_the_standard_library_is_there() {
 
 #[tokio::test]
 async fn what_is_not_there_is_refused_by_name() {
-    let packages = "a script is one file and imports a part of the standard library; `sangre node build` takes the rest of it, packages";
+    let packages = "a script is one file and imports a part of the standard library; for the rest of it, packages and modules beside the \
+                    file make a component: `sangre node build FILE`, then `component: FILE.wasm` instead of `script:` in sangre.yaml";
     check(
         "",
         &[
@@ -231,7 +232,10 @@ async fn what_is_not_there_is_refused_by_name() {
             ("import os", Err("there is no module os here")),
             ("import urllib.request", Err("there is no module urllib.request here")),
             ("from urllib import request", Err("there is no module urllib.request here")),
-            ("from . import other", Err("relative imports are not supported in Python scripts yet")),
+            (
+                "from . import other",
+                Err("put everything in one file, or make a component: `sangre node build FILE`, then"),
+            ),
             ("open('/etc/passwd')", Err("PermissionError: open('/etc/passwd'): a node has no files")),
             ("import io\nio.open('/etc/passwd')", Err("FileNotFoundError")),
             ("input()", Err("EOFError")),

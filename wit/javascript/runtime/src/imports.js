@@ -12,7 +12,7 @@ export function candidates(from, importer) {
     if (from.startsWith("node:") || OF_NODE.has(from.split("/")[0])) {
       return `imports ${JSON.stringify(from)}: it is a part of Node.js, and a node has no files, network or system`;
     }
-    return `imports ${JSON.stringify(from)}: a script imports relative files alone, such as "./x.js"; packages need \`sangre node build\``;
+    return `imports ${JSON.stringify(from)}: a script imports relative files alone, such as "./x.js"; ${OF_PACKAGES}`;
   }
   const parts = importer.split("/").slice(0, -1);
   for (const part of from.split("/")) {
@@ -31,6 +31,8 @@ export function candidates(from, importer) {
   const typed = { js: "ts", mjs: "mts" }[extension];
   return typed ? [path, `${stem}.${typed}`] : [path];
 }
+
+const OF_PACKAGES = "packages need a component: `sangre node build FILE`, then `component: FILE.wasm` instead of `script:` in sangre.yaml";
 
 // What no package brings, as far as people write it without `node:`.
 const OF_NODE = new Set("child_process dns fs http https module net os perf_hooks tls worker_threads".split(" "));

@@ -34,6 +34,9 @@ _ENCODINGS = """
     utf_8_sig
 """.split()
 
+# The way out of one file.
+_COMPONENT = "make a component: `sangre node build FILE`, then `component: FILE.wasm` instead of `script:` in sangre.yaml"
+
 _import = builtins.__import__
 
 
@@ -83,7 +86,7 @@ def _guarded_import(name, globals=None, locals=None, fromlist=(), level=0):
         # Not a statement of the script: a builtin it called imports what it needs.
         return _import(name, globals, locals, fromlist, level)
     if level > 0:
-        raise ImportError("relative imports are not supported in Python scripts yet: put everything in one file")
+        raise ImportError(f"relative imports are not supported in Python scripts yet: put everything in one file, or {_COMPONENT}")
     if name.partition(".")[0] not in LISTED:
         raise _missing(name)
     return _import(name, globals, locals, fromlist, 0)
@@ -95,8 +98,8 @@ def _open(file, *_, **__):
 
 def _missing(name):
     return ModuleNotFoundError(
-        f"there is no module {name} here: a script is one file and imports a part of the standard library; `sangre node build` takes "
-        "the rest of it, packages and modules beside the file"
+        f"there is no module {name} here: a script is one file and imports a part of the standard library; for the rest of it, packages "
+        f"and modules beside the file {_COMPONENT}"
     )
 
 

@@ -24,6 +24,7 @@ def load(source, file_name, folder):
     module = types.ModuleType(f"{_PACKAGE}.node")
     module.__dict__.update(__file__=file_name, __package__=_PACKAGE)
     sys.modules[module.__name__] = module
+    script.remember(source, file_name)
     try:
         exec(compile(source, file_name, "exec", dont_inherit=True), module.__dict__)
         script._node = script._choose(module.__dict__, file_name)

@@ -1,6 +1,8 @@
 """What was raised, as one line for a person: `open_at.py:3: KeyError: 'opens'`."""
 
+import _ast
 import itertools
+import linecache
 
 from .output import encodable
 
@@ -49,12 +51,15 @@ def _described(error, file_name):
 
 
 def fields_of(error, row, args):
-    """` (the row has id, name)`, if `error` is one that a field the row lacks may be the reason of. Never raises."""
+    """` (the row has id, name)`, if `error` is one that a field the row, or args, lack may be the reason of. Never raises."""
     try:
         if isinstance(error, AttributeError) and type(error.obj) is dict:
             return f": rows and args are dicts, so write [{error.name!r}]"
         if not isinstance(error, KeyError) or not error.args:
             return ""
+        asked, name = _asked(error)
+        if asked is not None:
+            return encodable(f" ({_whose(asked, name, row, args)} {_names(asked)})")
         (key, *_), whose = error.args, "the row"
         if type(row) is list and row:
             row, whose = row[0], "the first row"
@@ -66,8 +71,38 @@ def fields_of(error, row, args):
         return ""
 
 
+def _asked(error):
+    """The dict that lacks the key of `error`, and its name, where the source says it as plainly as `args["hour"]`."""
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    frame = traceback.tb_frame
+    places = frame.f_code.co_positions()
+    line, last, start, end = next(itertools.islice(places, traceback.tb_lasti // 2, None))
+    _, _, lines, _ = linecache.cache.get(frame.f_code.co_filename, (0, None, [], ""))
+    if line is None or line != last or line > len(lines):
+        return None, None
+    try:
+        text = lines[line - 1].encode()[start:end].decode()
+        asking = compile(text, "asking", "eval", _ast.PyCF_ONLY_AST, dont_inherit=True).body
+    except SyntaxError:
+        # A statement: it was raised by the script itself.
+        return None, None
+    if not isinstance(asking, _ast.Subscript) or not isinstance(asking.value, _ast.Name):
+        return None, None
+    name = asking.value.id
+    asked = frame.f_locals.get(name, frame.f_globals.get(name))
+    return (asked, name) if type(asked) is dict and error.args[0] not in asked else (None, None)
+
+
+def _whose(asked, name, row, args):
+    if asked is args:
+        return "args have"
+    return "the row has" if asked is row else f"{name} has"
+
+
 def _names(members):
-    names = list(members)
+    names = [str(name) for name in members]
     return ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "") if names else "no fields"
 
 

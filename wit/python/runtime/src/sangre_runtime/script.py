@@ -84,9 +84,10 @@ class _Node:
             for row in group["rows"]:
                 purity.ask(row, group["args"])
                 try:
-                    texts.append(ask(row, args.copy()))
+                    texts.append(ask(row, given))
+                given = args.copy()
                 except BaseException as error:
-                    message = describe(error, self.file_name) + fields_of(error, row, group["args"])
+                    message = describe(error, self.file_name) + fields_of(error, row, given)
                     failures.append(Failure(len(texts), message))
                     texts.append("null")
                 purity.forget_seed()
@@ -150,14 +151,18 @@ def _run(source, file_name):
     module = types.ModuleType(_MODULE)
     module.__dict__.update(__file__=file_name, __builtins__=library.script_builtins())
     sys.modules[_MODULE] = module
-    # For tracebacks a script prints itself.
-    linecache.cache[file_name] = (len(source), None, source.splitlines(keepends=True), file_name)
+    remember(source, file_name)
     exec(code, module.__dict__)
     return module.__dict__
 
 
 def _choose(members, file_name):
     # functools.reduce is often imported by that very name.
+def remember(source, file_name):
+    """Keeps the lines for what an error says, and for tracebacks a script prints itself."""
+    linecache.cache[file_name] = (len(source), None, source.splitlines(keepends=True), file_name)
+
+
     named = [name for name in _KINDS if name in members and members[name] is not functools.reduce]
     if len(named) > 1:
         raise Fault(f"{file_name} defines {' and '.join(named)}: a node is one of them")

@@ -231,18 +231,22 @@ async fn a_package_is_bundled_and_errors_have_their_own_places() -> Result<()> {
     folder.write(
         "score.ts",
         "import pad from 'pad';\nimport { check } from './lib/check';\n\ninterface Row { id: number; name: any }\n\n\
-         console.log('while it is built');\n\nexport default function (row: Row): string {\n  check(row.id);\n  return pad(row.name);\n}\n",
+         console.log('while it is built');\n\nexport default function (row: Row): string {\n  check(row.id);\n  return row.id === 4 ? undefined : pad(row.name);\n}\n",
     )?;
-    folder.write("rows.json", r#"[{ "id": 1, "name": " a " }, { "id": 2, "name": "b" }, { "id": 3, "name": 3 }]"#)?;
+    folder.write(
+        "rows.json",
+        r#"[{ "id": 1, "name": " a " }, { "id": 2, "name": "b" }, { "id": 3, "name": 3 }, { "id": 4 }]"#,
+    )?;
     let said = folder.bad("build score.ts").await?;
     assert!(said.contains("score.ts: error: has only a default export: say --kind"), "{said}");
     folder.good("build score.ts --kind map").await?;
     let said = folder.node("test score.wasm --rows rows.json").await?;
-    assert!(!said.good, "two rows fail");
-    assert_eq!(said.out, "\"<a>\"\nnull\nnull\n");
+    assert!(!said.good, "three rows fail");
+    assert_eq!(said.out, "\"<a>\"\nnull\nnull\nnull\n");
     assert!(said.err.contains("row 1: lib/check.ts:2: RangeError: two, called at score.ts:9\n"), "{}", said.err);
     assert!(said.err.contains("row 2: node_modules/pad/pad.js:2: TypeError: "), "{}", said.err);
-    assert!(said.err.contains("map 3 rows, 2 errors\n"), "{}", said.err);
+    assert!(said.err.contains("row 3: score.ts:8: transform answered undefined: missing return"), "{}", said.err);
+    assert!(said.err.contains("map 4 rows, 3 errors\n"), "{}", said.err);
 
     folder.write("bad.js", "import fs from 'fs';\nimport x from 'absent';\nexport const keep = () => true;\n")?;
     let said = folder.bad("build bad.js").await?;
@@ -264,14 +268,20 @@ async fn a_module_in_python_becomes_a_component() -> Result<()> {
     folder.write(
         "names.py",
         "import tomllib\nfrom .helper import named\n\nprint('while it is built')\nSTART = tomllib.loads('at = 1')['at']\n\n\n\
-         def reduce(rows, args):\n    if len(rows) == 3:\n        return rows[3]\n    return [START, *map(named, rows)]\n",
+         def reduce(rows, args):\n    if len(rows) == 3:\n        return rows[3]\n    if len(rows) == 4:\n        return {1}\n    if len(rows) == 5:\n        return args['by']\n    return [START, *map(named, rows)]\n",
     )?;
-    folder.write("rows.json", r#"[[{ "name": " a " }], [], [1, 2, 3]]"#)?;
+    folder.write("rows.json", r#"[[{ "name": " a " }], [], [1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5]]"#)?;
     assert_eq!(folder.good("build names.py -o n.wasm --kind reduce").await?, "n.wasm\n");
     let said = folder.node("test n.wasm --rows rows.json").await?;
-    assert!(!said.good, "a row fails");
-    assert_eq!(said.out, "[1,\"<a>\"]\n[1]\nnull\n");
-    assert!(said.err.contains("row 2: names.py:10: IndexError: list index out of range"), "{}", said.err);
+    assert!(!said.good, "three rows fail");
+    assert_eq!(said.out, "[1,\"<a>\"]\n[1]\nnull\nnull\nnull\n");
+    for expected in [
+        "row 2: names.py:10: IndexError: list index out of range",
+        "row 3: names.py:8: reduce answered a set: use sorted(...)",
+        "row 4: names.py:14: KeyError: 'by' (args have no fields)",
+    ] {
+        assert!(said.err.contains(expected), "{}", said.err);
+    }
     assert!(said.err.contains("\npure "), "{}", said.err);
     let said = folder.good("inspect n.wasm").await?;
     assert!(

@@ -2,7 +2,7 @@
 
 import "../runtime/src/globals.js";
 import { evaluate } from "../runtime/src/answers.js";
-import { describe } from "../runtime/src/errors.js";
+import { describe, titleOf } from "../runtime/src/errors.js";
 
 const NAMES = { filter: "keep", map: "transform", reduce: "reduce" };
 
@@ -19,9 +19,11 @@ export function answering(call, kind, fileName) {
   const name = NAMES[kind];
   // While the component is built, so this is the build's error.
   if (typeof call !== "function") throw new Error(`the export ${name} is not a function`);
-  const node = { name, kind, call };
+  const node = { kind, call };
   return (batch) => {
     asked = true;
+    // The bundle has run to its end by now.
+    node.title ??= titleOf(call, name, fileName, placeOf);
     return evaluate(node, batch, (error) => describe(error, fileName, framesOf));
   };
 }
@@ -30,9 +32,15 @@ export function answering(call, kind, fileName) {
 function framesOf(stack) {
   const frames = [];
   for (const [, line] of stack.matchAll(/:(\d+):\d+\)?$/gm)) {
-    // The bundle ends with it: by line of the bundle, which file and line of the author's it comes from.
-    const [file, at] = SANGRE_LINES.places[line - 1] ?? [];
-    if (file !== undefined) frames.push({ name: SANGRE_LINES.files[file], line: at });
+    const place = placeOf(line);
+    if (place) frames.push(place);
   }
   return frames;
+}
+
+/** The author's place that this line of the bundle comes from; undefined if it is the glue's own. */
+function placeOf(line) {
+  // The bundle ends with it: by line of the bundle, which file and line of the author's it comes from.
+  const [file, at] = SANGRE_LINES.places[line - 1] ?? [];
+  return file === undefined ? undefined : { name: SANGRE_LINES.files[file], line: at };
 }

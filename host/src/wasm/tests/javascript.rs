@@ -80,8 +80,11 @@ async fn errors_have_file_and_line() {
 async fn a_field_that_is_missing_is_told_with_those_that_are_there() {
     let row = r#"{"id":1,"stock":5}"#;
     for (body, expected) in [
-        ("return row.stok;", "transform answered undefined: missing return, or no such field? (the row has id, stock)"),
-        ("return row.stok + 1;", "transform answered NaN: JSON has no such number (the row has id, stock)"),
+        (
+            "return row.stok;",
+            "probe.js:1: transform answered undefined: missing return, or no such field? (the row has id, stock)",
+        ),
+        ("return row.stok + 1;", "probe.js:1: transform answered NaN: JSON has no such number (the row has id, stock)"),
         (
             "return row.tag.name;",
             "probe.js:2: TypeError: cannot read property 'name' of undefined (the row has id, stock)",
@@ -105,7 +108,7 @@ async fn what_json_lacks_is_an_error_and_never_changed() {
         ("return {m: new Map()};", "transform answered an object in which .m is a Map: use Object.fromEntries(map)"),
         ("return new Date('x');", "transform answered an invalid Date"),
     ] {
-        assert_eq!(transform(body, "1").await, Err(expected.into()), "{body}");
+        assert_eq!(transform(body, "1").await, Err(format!("probe.js:1: {expected}")), "{body}");
     }
     let cyclic = transform("const a = {}; a.a = a; return a;", "1").await;
     assert!(cyclic.as_ref().is_err_and(|message| message.contains("contains itself")), "{cyclic:?}");
@@ -113,11 +116,11 @@ async fn what_json_lacks_is_an_error_and_never_changed() {
 
 #[tokio::test]
 async fn a_filter_has_to_answer_true_or_false() {
-    let mut bench = Bench::script("export function keep(row) { if (row > 1) return row > 2; }");
+    let mut bench = Bench::script("// A filter.\nexport function keep(row) { if (row > 1) return row > 2; }");
     let version = bench.loaded().await;
     let answers = bench.ask(version, "{}", &["3", "2", "1"]).await;
     assert_eq!(answers[..2], [Ok("true".into()), Ok("false".into())]);
-    assert_eq!(answers[2], Err("keep answered undefined: missing return, or no such field?".into()));
+    assert_eq!(answers[2], Err("probe.js:2: keep answered undefined: missing return, or no such field?".into()));
 }
 
 #[tokio::test]
@@ -280,7 +283,7 @@ async fn a_filter_is_told_what_it_answered() {
         ("return 1;", "keep answered a number: it has to be true or false"),
     ] {
         let answer = Bench::script(&format!("export function keep() {{ {body} }}")).once("1").await;
-        assert_eq!(answer, Err(expected.into()), "{body}");
+        assert_eq!(answer, Err(format!("probe.js:1: {expected}")), "{body}");
     }
 }
 

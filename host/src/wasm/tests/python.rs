@@ -101,7 +101,7 @@ async fn what_json_lacks_is_an_error_and_never_changed() {
     )
     .await;
     let mut bench = Bench::python("async def transform(row, args):\n    return 1");
-    assert_eq!(bench.once("1").await, Err("transform answered a coroutine: a node cannot be async".into()));
+    assert_eq!(bench.once("1").await, Err("probe.py:1: transform answered a coroutine: a node cannot be async".into()));
 }
 
 #[tokio::test]
@@ -111,10 +111,10 @@ async fn a_filter_has_to_answer_true_or_false() {
     let version = bench.loaded().await;
     let answers = bench.ask(version, "{}", &["3", "2", "1", "4"]).await;
     assert_eq!(answers[..2], [Ok("true".into()), Ok("false".into())]);
-    assert_eq!(answers[2], Err("keep answered None: missing return?".into()));
-    assert_eq!(answers[3], Err("keep answered an int: it has to be True or False, as bool(...) is".into()));
+    assert_eq!(answers[2], Err("probe.py:1: keep answered None: missing return?".into()));
+    assert_eq!(answers[3], Err("probe.py:1: keep answered an int: it has to be True or False, as bool(...) is".into()));
     let mut bench = Bench::python("async def keep(row, args):\n    return True");
-    assert_eq!(bench.once("1").await, Err("keep answered a coroutine: a node cannot be async".into()));
+    assert_eq!(bench.once("1").await, Err("probe.py:1: keep answered a coroutine: a node cannot be async".into()));
 }
 
 #[tokio::test]

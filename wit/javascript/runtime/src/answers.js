@@ -11,7 +11,7 @@ import { check, noun } from "./values.js";
 const { freeze, values: valuesOf } = Object;
 const { parse, stringify } = JSON;
 
-/** `node` is { name, kind, call }; `describe` makes one line of what was thrown. */
+/** `node` is { title, kind, call }, the first as messages call it; `describe` makes one line of what was thrown. */
 export function evaluate(node, batch, describe) {
   const texts = [];
   const failures = [];
@@ -35,14 +35,14 @@ function answer(node, row, args) {
   const value = (0, node.call)(row, args);
   if (node.kind === "filter") {
     if (typeof value === "boolean") return value ? "true" : "false";
-    throw new Told(`keep answered ${noun(value)}`);
+    throw new Told(`${node.title} answered ${noun(value)}`);
   }
   switch (typeof value) {
     case "string":
     case "boolean":
       return stringify(value);
     default:
-      check(value, node.name);
+      check(value, node.title);
       return stringify(value);
   }
 }

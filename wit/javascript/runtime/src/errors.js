@@ -34,8 +34,8 @@ export function describe(error, fileName, framesOf) {
     if (error instanceof Told) return error.text;
     if (!(error instanceof Error)) return `${fileName}: threw ${shown(error)}`;
     const frames = framesOf(typeof error.stack === "string" ? error.stack : "");
-    const [{ name, line } = { name: fileName }] = frames;
-    return `${name}${line === undefined ? "" : `:${line}`}: ${said(error)}${callers(frames)}`;
+    const [place = { name: fileName }] = frames;
+    return `${shownPlace(place)}: ${said(error)}${callers(frames)}`;
   } catch {
     // A getter or toJSON of the thrown object threw in turn.
     return `${fileName}: threw something that cannot be shown`;
@@ -49,11 +49,25 @@ function said(error) {
   return `${error.name}: ${error.message}${why}${cause}`;
 }
 
+const lineOf = Object.getOwnPropertyDescriptor(Function.prototype, "lineNumber")?.get;
+
+/**
+ * How messages call `call`, the node's function `name`: `occupancy.js:3: keep`. `placeOf` takes a line as the engine counts them to a
+ * place in the node's own files, `{ name, line }`, if it is in one.
+ */
+export function titleOf(call, name, fileName, placeOf) {
+  return `${shownPlace(placeOf(lineOf?.call(call)) ?? { name: fileName })}: ${name}`;
+}
+
+function shownPlace({ name, line }) {
+  return line === undefined ? name : `${name}:${line}`;
+}
+
 /** Who called the function that threw: `, called at summary.js:8, summary.js:3`. */
 function callers([, ...frames]) {
   if (frames.length === 0) return "";
   const more = frames.length > FRAMES ? " and others" : "";
-  return `, called at ${frames.slice(0, FRAMES).map(({ name, line }) => `${name}:${line}`).join(", ")}${more}`;
+  return `, called at ${frames.slice(0, FRAMES).map(shownPlace).join(", ")}${more}`;
 }
 
 function shown(value) {

@@ -35,10 +35,16 @@ export function evaluate(texts) {
 export function framesOf(stack) {
   const frames = [];
   for (const [, within, at] of stack.matchAll(/^\s*at (?:(\S+) )?\(?<input>:(\d+)/gm)) {
-    const file = files.findLast(({ first }) => first <= at);
-    if (within !== "$run" && file && at < file.first + file.lines) frames.push({ name: file.name, line: at - file.first + 1 });
+    const place = within !== "$run" && placeOf(at);
+    if (place) frames.push(place);
   }
   return frames;
+}
+
+/** The place in the node's own files that is this line of the whole; undefined if none is. */
+export function placeOf(at) {
+  const file = files.findLast(({ first }) => first <= at);
+  return file && at < file.first + file.lines ? { name: file.name, line: at - file.first + 1 } : undefined;
 }
 
 /** An object whose properties are the names that `module` imports. */

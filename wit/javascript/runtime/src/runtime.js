@@ -4,14 +4,14 @@
 
 import "./globals.js";
 import { evaluate } from "./answers.js";
-import { describe } from "./errors.js";
-import { evaluate as evaluateFiles, framesOf } from "./modules.js";
+import { describe, titleOf } from "./errors.js";
+import { evaluate as evaluateFiles, framesOf, placeOf } from "./modules.js";
 import { Told } from "./told.js";
 
 const FUNCTIONS = { keep: "filter", transform: "map", reduce: "reduce" };
 const NAMES = { filter: "keep", map: "transform", reduce: "reduce" };
 
-let node; // { name, kind, call }
+let node; // { title, kind, call, fileName }
 
 function load(files, expected) {
   const [{ name: fileName }] = files;
@@ -44,7 +44,7 @@ function choose(exports, fileName, expected) {
         : `${fileName} exports no node${instead(exports)}: export function keep(row, args), transform(row, args) or reduce(rows, args)`,
     );
   }
-  return { name, kind: FUNCTIONS[name], call: value, fileName };
+  return { title: titleOf(value, name, fileName, placeOf), kind: FUNCTIONS[name], call: value, fileName };
 }
 
 /** A misspelt name is seen at once beside the right ones. */

@@ -21,13 +21,13 @@ const ADVICE = {
   Set: ": use [...set]",
 };
 
-/** Throws unless `value`, which the function `name` answered, is JSON all the way down. */
-export function check(value, name) {
+/** Throws unless `value`, which the function called `title` answered, is JSON all the way down. */
+export function check(value, title) {
   const fault = faultOf(value, 0);
   if (fault === undefined) return;
-  if (fault.at === "") throw new Told(`${name} answered ${fault.what}`);
+  if (fault.at === "") throw new Told(`${title} answered ${fault.what}`);
   const at = fault.at.length > SHOWN ? `${fault.at.slice(0, SHOWN)}…` : fault.at;
-  throw new Told(`${name} answered an object in which ${at} is ${fault.what}`);
+  throw new Told(`${title} answered an object in which ${at} is ${fault.what}`);
 }
 
 /** What `value` is, for somebody who expected true or false. */

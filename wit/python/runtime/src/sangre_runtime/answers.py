@@ -46,7 +46,7 @@ _encode = c_make_encoder(None, _unknown, encode_basestring, None, ":", ",", Fals
 
 
 def json_text(value, name):
-    """The JSON text of `value`, which the function `name` answered. Raises a Fault if it is not JSON all the way down."""
+    """The JSON text of `value`, which the function called `name` answered. Raises a Fault if it is not JSON all the way down."""
     kind = type(value)
     if kind is str:
         text = encode_basestring(value)

@@ -71,6 +71,8 @@ class _Node:
     """What a source defines."""
 
     def __init__(self, name, call, file_name):
+        # As messages call it, with its place.
+        self.title = f"{_place_of(call, file_name)}: {name}"
         self.name = name
         self.kind = _KINDS[name]
         self.call = call
@@ -83,9 +85,9 @@ class _Node:
             args = _Args(group["args"])
             for row in group["rows"]:
                 purity.ask(row, group["args"])
+                given = args.copy()
                 try:
                     texts.append(ask(row, given))
-                given = args.copy()
                 except BaseException as error:
                     message = describe(error, self.file_name) + fields_of(error, row, given)
                     failures.append(Failure(len(texts), message))
@@ -100,14 +102,14 @@ class _Node:
         if value is False:
             return "false"
         if value is None:
-            raise Fault("keep answered None: missing return?")
+            raise Fault(f"{self.title} answered None: missing return?")
         if isinstance(value, types.CoroutineType):
             value.close()
-            raise Fault("keep answered a coroutine: a node cannot be async")
-        raise Fault(f"keep answered {noun(value)}: it has to be True or False, as bool(...) is")
+            raise Fault(f"{self.title} answered a coroutine: a node cannot be async")
+        raise Fault(f"{self.title} answered {noun(value)}: it has to be True or False, as bool(...) is")
 
     def _make(self, row, args):
-        return json_text(self.call(row, args), self.name)
+        return json_text(self.call(row, args), self.title)
 
 
 _node = None
@@ -156,13 +158,13 @@ def _run(source, file_name):
     return module.__dict__
 
 
-def _choose(members, file_name):
-    # functools.reduce is often imported by that very name.
 def remember(source, file_name):
     """Keeps the lines for what an error says, and for tracebacks a script prints itself."""
     linecache.cache[file_name] = (len(source), None, source.splitlines(keepends=True), file_name)
 
 
+def _choose(members, file_name):
+    # functools.reduce is often imported by that very name.
     named = [name for name in _KINDS if name in members and members[name] is not functools.reduce]
     if len(named) > 1:
         raise Fault(f"{file_name} defines {' and '.join(named)}: a node is one of them")
@@ -189,10 +191,14 @@ def _check_parameters(name, function, file_name):
     try:
         signature.bind(None, None)
     except TypeError:
-        line = getattr(getattr(function, "__code__", None), "co_firstlineno", None)
-        place = file_name if line is None else f"{file_name}:{line}"
         wanted = "rows, args" if name == "reduce" else "row, args"
-        raise Fault(f"{place}: {name}{signature} cannot be called: a node's function is {name}({wanted})") from None
+        raise Fault(f"{_place_of(function, file_name)}: {name}{signature} cannot be called: a node's function is {name}({wanted})") from None
+
+
+def _place_of(function, file_name):
+    """Where the function is written, as far as that is known."""
+    code = getattr(function, "__code__", None)
+    return file_name if code is None or code.co_filename != file_name else f"{file_name}:{code.co_firstlineno}"
 
 
 def _check_return(source, file_name, node):

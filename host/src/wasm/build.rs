@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub use javascript::javascript;
 pub use python::python;
 
-use super::files::{cache_dir, private_dir};
+use super::files::cache_dir;
 use super::program::NodeKind;
 use super::tools::{Stop, Tool, ToolError};
 
@@ -52,16 +52,14 @@ pub fn rust(dir: &Path, stop: &Stop) -> Result<PathBuf, ToolError> {
     let package = Package::read(dir, stop)?;
     ensure_target(dir, stop)?;
     let target = package.target_dir();
-    // What it depends on is compiled once for all nodes of this user. (Before Rust 1.91, for each.)
-    let shared = Some(cache_dir().join("cargo")).filter(|dir| private_dir(dir).is_ok());
     // This process may itself have been started by cargo, whose settings are not meant for the node.
-    let mut env = vec![
+    let env = [
         ("CARGO_TARGET_DIR", target.as_os_str()),
+        ("CARGO_BUILD_BUILD_DIR", target.as_os_str()),
         ("RUSTFLAGS", OsStr::new("")),
         ("CARGO_ENCODED_RUSTFLAGS", OsStr::new("")),
     ];
-    env.extend(shared.as_ref().map(|dir| ("CARGO_BUILD_BUILD_DIR", dir.as_os_str())));
-    if !shared.as_ref().unwrap_or(&target).join(TARGET).exists() {
+    if !target.join(TARGET).exists() {
         tracing::info!("building a Rust node, the first time with all it depends on: that takes up to a minute");
     }
     // Quiet of itself: what the compiler has to say is told whole.
@@ -97,7 +95,12 @@ impl Package {
 
     fn target_dir(&self) -> PathBuf {
         let beside = self.workspace.join("target");
-        if std::fs::create_dir_all(&beside).is_ok() { beside } else { cache_dir().join("rust-nodes") }
+        if std::fs::create_dir_all(&beside).is_ok() {
+            return beside;
+        }
+        // One for each: to cargo, crates are alike whose names are and whose places in their workspaces are.
+        let path = blake3::hash(self.workspace.as_os_str().as_encoded_bytes()).to_hex();
+        cache_dir().join("rust-nodes").join(&path[..16])
     }
 }
 

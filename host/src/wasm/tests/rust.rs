@@ -92,3 +92,24 @@ async fn with_every_clocks_stand_still_during_a_tick() {
     let error = bench.ask_at(version, 1, "\"sleep\"").await;
     assert!(error.as_ref().is_err_and(|message| message.contains("waits for a clock")), "{error:?}");
 }
+
+#[test]
+fn crates_of_one_name_are_not_taken_for_each_other() {
+    let (folder, stop) = (tempfile::tempdir().expect("a folder"), Stop::default());
+    let crate_of = |home: &str, answer: &str| {
+        let dir = folder.path().join(home).join("twin");
+        std::fs::create_dir_all(dir.join("src")).expect("made");
+        let manifest =
+            "[package]\nname = \"twin\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n[workspace]\n";
+        std::fs::write(dir.join("Cargo.toml"), manifest).expect("written");
+        let source = format!("#[unsafe(no_mangle)] pub extern \"C\" fn {answer}() {{}}");
+        std::fs::write(dir.join("src/lib.rs"), source).expect("written");
+        dir
+    };
+    let twins = [("here", "first"), ("there", "second")].map(|(home, answer)| (crate_of(home, answer), answer));
+    for (dir, answer) in &twins {
+        let made = build::rust(dir, &stop).unwrap_or_else(|error| panic!("{error}"));
+        let bytes = std::fs::read(made).expect("the component");
+        assert!(bytes.windows(answer.len()).any(|part| part == answer.as_bytes()), "{answer} is not what was built");
+    }
+}

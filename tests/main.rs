@@ -18,6 +18,7 @@ mod locks;
 mod node_calls;
 mod node_commands;
 mod node_limits;
+mod nodes_of_an_edit;
 mod oracle;
 mod original_defects;
 mod outage;

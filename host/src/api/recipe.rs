@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{Auth, ConfigError, NodeLimits, NodeSource, Part, Settings};
+use crate::dataflow::plan::NodeId;
 use crate::driver::{self, NodeOptions};
 use crate::server::{self, ServerSettings};
 use crate::source::SourceConfig;
@@ -70,7 +71,8 @@ pub(super) fn server_settings(settings: &Settings) -> ServerSettings {
 
 /// The nodes of a configuration, in its order.
 pub(crate) fn node_options(settings: &Settings) -> Vec<NodeOptions> {
-    let nodes = settings.nodes.iter().map(|node| NodeOptions {
+    let nodes = settings.nodes.iter().zip(0..).map(|(node, index)| NodeOptions {
+        id: NodeId(index),
         name: node.name.text.as_str().into(),
         source: match &node.source {
             NodeSource::Script(path) => wasm::NodeSource::Script(path.clone()),
@@ -132,7 +134,6 @@ pub(crate) fn source_config(settings: &Settings) -> SourceConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataflow::plan::NodeId;
 
     fn nodes(text: &str) -> Vec<NodeOptions> {
         let read = Settings::parse(&format!("database: x\n{text}"), UNNAMED, Path::new("."), &|_| None);

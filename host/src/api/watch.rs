@@ -1,8 +1,8 @@
-//! Follows the configuration file while it is served: a valid edit replaces the queries, a bad one is logged and changes
+//! Follows the configuration file while it is served: a valid edit replaces queries and nodes, a bad one is logged and changes
 //! nothing.
 //!
 //! The folder is watched, not the file, since editors replace files. What an edit cannot change while the server runs
-//! (addresses, the database, nodes, limits) is said in the log.
+//! (addresses, the database, limits) is said in the log.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::recipe::Recipe;
+use super::recipe::{Recipe, node_options};
 use crate::config::Settings;
 use crate::driver::Handle;
 
@@ -86,7 +86,7 @@ async fn replace(
             Ok(newer) => {
                 warn_of_restart(&settings, &newer);
                 settings = newer;
-                handle.replace(settings.queries.clone(), settings.tables.clone()).await;
+                handle.replace(settings.queries.clone(), settings.tables.clone(), node_options(&settings)).await;
             }
             Err(error) => tracing::error!("the changed configuration is not used, the one before stays:\n{error}"),
         }
@@ -95,9 +95,6 @@ async fn replace(
 
 /// Says what of a change needs a restart.
 fn warn_of_restart(before: &Settings, now: &Settings) {
-    let nodes = |settings: &Settings| {
-        format!("{:?}", settings.nodes.iter().map(|n| (&n.name.text, &n.source)).collect::<Vec<_>>())
-    };
     let differs = [
         ("database", before.database != now.database),
         ("listen", before.listen != now.listen),
@@ -105,10 +102,8 @@ fn warn_of_restart(before: &Settings, now: &Settings) {
         ("origins", before.origins != now.origins),
         ("auth", before.auth != now.auth),
         ("limits", before.limits != now.limits),
-        ("nodes", nodes(before) != nodes(now)),
     ];
     for (name, _) in differs.into_iter().filter(|(_, differs)| *differs) {
-        let too = if name == "nodes" { ", and so do queries that use what is new there" } else { "" };
-        tracing::warn!("`{name}` has changed in the configuration: it takes effect at the next start{too}");
+        tracing::warn!("`{name}` has changed in the configuration: it takes effect at the next start");
     }
 }

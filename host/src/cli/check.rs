@@ -13,7 +13,7 @@ use anyhow::Context as _;
 
 use crate::api::recipe::{node_options, source_config};
 use crate::config::{NodeSettings, NodeSource, Settings};
-use crate::dataflow::plan::{NodeId, Plan};
+use crate::dataflow::plan::Plan;
 use crate::query::tree::{Kind, Tree};
 use crate::query::{Compiled, Origin, ResolvedParam, Warning, compile, replica_identities};
 use crate::source::{PostgresSource, SourceConfig};
@@ -138,7 +138,7 @@ struct Checked {
 /// Loads every node once.
 async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<Checked>> {
     let nodes = node_options(settings);
-    let specs: Vec<_> = nodes.iter().zip(0..).map(|(node, index)| node.spec(NodeId(index), plan)).collect();
+    let specs: Vec<_> = nodes.iter().map(|node| node.spec(plan)).collect();
     if specs.is_empty() {
         return Ok(Vec::new());
     }

@@ -19,11 +19,11 @@ pub use part::{Part, PartValue};
 pub use quantity::Quantity;
 pub use server::{Auth, Database, Limits};
 
-use crate::query::Definitions;
 use crate::query::fields::{Fields, Keys, members};
 use crate::query::problem::{Path, Problem, Problems};
 use crate::query::syntax::{Query, TableRule, read_condition, read_query};
 use crate::query::tree::{Name, PARSE_STACK, Tree};
+use crate::query::{Definitions, NodeId};
 
 /// Keys of the file.
 pub const FILE: Keys = Keys {
@@ -77,7 +77,7 @@ impl Settings {
         Definitions {
             queries: &self.queries,
             tables: &self.tables,
-            nodes: self.nodes.iter().map(NodeSettings::definition).collect(),
+            nodes: self.nodes.iter().zip(0..).map(|(node, index)| node.definition(NodeId(index))).collect(),
             depth: self.limits.depth,
         }
     }

@@ -8,7 +8,7 @@ use super::server::Limits;
 use crate::query::fields::{Fields, Keys, text};
 use crate::query::problem::{Path, Problems, did_you_mean};
 use crate::query::tree::{Name, Tree};
-use crate::query::{NodeDefinition, OnError};
+use crate::query::{NodeDefinition, NodeId, OnError};
 
 /// Keys of a node.
 pub const NODE: Keys = Keys {
@@ -30,9 +30,9 @@ pub struct NodeSettings {
 }
 
 impl NodeSettings {
-    /// What queries have to know of it.
-    pub fn definition(&self) -> NodeDefinition<'_> {
-        NodeDefinition { name: self.name.as_str(), on_error: self.on_error, exact: self.numbers_as_strings }
+    /// What queries have to know of it, which call it `id`.
+    pub fn definition(&self, id: NodeId) -> NodeDefinition<'_> {
+        NodeDefinition { id, name: self.name.as_str(), on_error: self.on_error, exact: self.numbers_as_strings }
     }
 }
 

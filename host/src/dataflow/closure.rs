@@ -98,7 +98,7 @@ impl Closure {
     fn call(&mut self, plan: &Plan, call: &mut NodeCall, text: &mut String) {
         let (number, new) = meet(&mut self.nodes, call.node);
         if new {
-            let _ = writeln!(text, "node {number} {:?}", plan.nodes[call.node.0 as usize]);
+            let _ = writeln!(text, "node {number} {:?}", plan.nodes[&call.node]);
         }
         call.node = NodeId(number);
     }

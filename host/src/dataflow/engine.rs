@@ -181,7 +181,10 @@ impl Engine {
             shapes: Shapes::new(&plan),
             heights: Heights::new(&plan),
             memo: Memo::new([0; 16]),
-            versions: Arc::new(Versions(vec![None; plan.nodes.len()])),
+            versions: Arc::new(Versions(vec![
+                None;
+                plan.nodes.last_key_value().map_or(0, |(id, _)| id.0 as usize + 1)
+            ])),
             tables: Tables::new(plan.clone()),
             elements: SlotMap::with_key(),
             element_index: plan.elements.iter().map(|_| FxHashMap::default()).collect(),
@@ -360,10 +363,11 @@ impl Engine {
         }
     }
 
-    /// A node has a new version, or (`None`) none that works. `tick` counts its re-evaluations.
+    /// A node has a new version, or (`None`) none that works. `tick` counts its re-evaluations. One that the plan does not have changes
+    /// nothing.
     pub fn node_changed(&mut self, node: NodeId, version: Option<NodeVersion>, tick: u64) -> Effects {
         let now = version.map(|version| (version, tick));
-        if self.versions.0[node.0 as usize] != now {
+        if self.plan.nodes.contains_key(&node) && self.versions.0[node.0 as usize] != now {
             let mut versions = (*self.versions).clone();
             versions.0[node.0 as usize] = now;
             self.versions = Arc::new(versions);
@@ -376,7 +380,7 @@ impl Engine {
     /// for its answers is shown.
     pub fn withdraw(&mut self, node: NodeId, version: Option<NodeVersion>, tick: u64) -> Effects {
         let at = node.0 as usize;
-        let withdrawn = self.versions.0[at];
+        let Some(&withdrawn) = self.versions.0.get(at) else { return Effects::default() };
         for (id, document) in &mut self.documents {
             if document.waiting.take_if(|waiting| waiting.versions().0[at] == withdrawn).is_some() {
                 self.changed.insert(id);

@@ -236,7 +236,7 @@ pub(super) fn ask(
     let result = match asked.answer() {
         None => Err(Outcome::Waiting(asked.clone())),
         Some(Ok(answer)) => Ok(answer.clone()),
-        Some(Err(_)) => match context.plan.nodes[call.node.0 as usize].on_error {
+        Some(Err(_)) => match context.plan.nodes[&call.node].on_error {
             OnError::Skip => Err(Outcome::Drop),
             OnError::Null => Ok(Value::Null),
             OnError::Hold => Err(Outcome::Held),

@@ -6,6 +6,7 @@
 //! whatever their routes call the parameters, because a definition numbers its own free parameters from 0 and each
 //! reference says which of the referrer's they are.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::data::{self, Expr, Field, KeyClass, Table, TableId, Value};
@@ -25,7 +26,7 @@ plan_ids! {
     ElementId,
     /// Index into [`Plan::lists`].
     ListId,
-    /// Index into [`Plan::nodes`].
+    /// A node of the configuration: the same in every plan that has it, and in no other is it another one.
     NodeId,
     /// Index into [`Plan::documents`].
     DocumentId,
@@ -38,7 +39,7 @@ pub struct Plan {
     pub arrangements: Vec<Arrangement>,
     pub elements: Vec<Element>,
     pub lists: Vec<List>,
-    pub nodes: Vec<Node>,
+    pub nodes: BTreeMap<NodeId, Node>,
     pub documents: Vec<Document>,
 }
 

@@ -308,7 +308,7 @@ impl Document {
             .into_iter()
             .map(|node| {
                 let version = versions.0[node.0 as usize].map_or(0, |(version, _)| version.0);
-                (&*plan.nodes[node.0 as usize].name, version)
+                (&*plan.nodes[&node].name, version)
             })
             .collect();
         let subject = Subject {

@@ -216,7 +216,7 @@ pub enum After {
 pub struct Health {
     /// Empty: ready. Otherwise what is missing, one sentence each.
     pub reasons: Vec<String>,
-    /// Queries that are not served, and why, one line for each mistake: for the operator. The others are served.
+    /// Queries that are not served and nodes that nothing runs of, and why, one line for each mistake: for the operator. All else is served.
     pub broken: Vec<String>,
 }
 

@@ -191,7 +191,7 @@ mod tests {
             arrangements: vec![plan::Arrangement { table: TableId(0), key: Vec::new(), filter: None, params: 0 }],
             elements: vec![plan::Element { base, steps: Vec::new(), params: 0 }],
             lists: vec![list],
-            nodes: Vec::new(),
+            nodes: Default::default(),
             documents: vec![plan::Document { name: "q".into(), list: ListId(0), params: Vec::new() }],
         }
     }

@@ -16,10 +16,12 @@ mod documents;
 pub mod handle;
 mod kinds;
 mod live;
+mod node;
 mod nodes;
 mod open;
 mod questions;
 mod replan;
+mod roster;
 mod setup;
 mod starving;
 mod subscription;
@@ -37,7 +39,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use open::Handle;
 
-use crate::dataflow::plan::OnError;
+use crate::dataflow::plan::{NodeId, OnError};
 use crate::query::syntax::{Query, TableRule};
 use crate::source::{SourceConfig, SourceError};
 use crate::wasm::{HostSettings, Limits, NodeSource, Numbers};
@@ -67,6 +69,8 @@ pub struct Options {
 /// A node of the configuration.
 #[derive(Clone)]
 pub struct NodeOptions {
+    /// Its place in the configuration; for one that is read later, whatever.
+    pub id: NodeId,
     pub name: Arc<str>,
     pub source: NodeSource,
     pub limits: Limits,

@@ -1,96 +1,30 @@
 //! The node host as the writer knows it: which versions there are, and batches of calls that come back answered.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
-use super::NodeOptions;
 use super::conduct::{Conduct, Outcome, Verdict};
 use super::handle::{NodeInfo, NodeState};
-use super::kinds::kind_of;
+use super::node::{Batch, Before, Change, Failures, Node, batch_of};
 use super::open::Shared;
-use super::tally::Tally;
-use crate::dataflow::guest::{GuestCall, GuestError, NodeVersion};
-use crate::dataflow::plan::{NodeId, Plan};
-use crate::wasm::{HostSettings, NodeError, NodeEvent, NodeHost, NodeKind, NodeSpec};
-
-/// Calls of one version of a node in one tick.
-type Batch = ((NodeId, NodeVersion, u64), Vec<Arc<GuestCall>>);
+use crate::dataflow::guest::{GuestCall, GuestError};
+use crate::dataflow::plan::NodeId;
+use crate::wasm::{HostSettings, NodeEvent, NodeHost};
 
 /// See the module.
 pub(super) struct Nodes {
-    host: Option<NodeHost>,
-    events: Option<mpsc::Receiver<NodeEvent>>,
-    nodes: Vec<Node>,
+    pub settings: HostSettings,
+    /// `None`: there was no node yet.
+    pub host: Option<NodeHost>,
+    pub events: Option<mpsc::Receiver<NodeEvent>>,
+    pub nodes: BTreeMap<NodeId, Node>,
+    /// What the next one that is new is called.
+    pub next: NodeId,
     /// Who asked for a look at a node's file, and which look it was.
-    waiting: Vec<(NodeId, u64, oneshot::Sender<NodeInfo>)>,
-}
-
-/// One node of the configuration.
-#[derive(Default)]
-struct Node {
-    /// The version that is asked; `None`: never loaded.
-    version: Option<NodeVersion>,
-    /// What that is.
-    kind: Option<NodeKind>,
-    /// What queries use it as, if any does.
-    expected: Option<NodeKind>,
-    /// The one to go back to.
-    before: Option<Before>,
-    /// What it was asked first, until that is judged.
-    opening: Option<Opening>,
-    /// Tells one asking anew from the next: the number of times; with `every`, the time in milliseconds since 1970.
-    tick: u64,
-    every: Option<Duration>,
-    /// When `every` is due next.
-    due: Option<Instant>,
-    /// Batches that are being answered.
-    open: usize,
-    /// What is to be asked when one of them is done; nothing, if there are less than there may be.
-    backlog: Vec<Arc<GuestCall>>,
-    /// Whether it has said if it can be loaded.
-    reported: bool,
-    conduct: Conduct,
-    failures: Failures,
-}
-
-/// The last version that answered rows well; while none did, the last that nothing is known against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Before {
-    version: NodeVersion,
-    is_proven: bool,
-}
-
-/// The first batch that a version on trial is asked: all that documents show, when it takes the place of another.
-///
-/// What it is asked after that (of rows that are written meanwhile) is answered sooner, one row at a time. If that counted, rows
-/// that are written often would decide; and if it was shown, clients would see a version that is rolled back.
-struct Opening {
-    /// Tells the batch from others.
-    first: Arc<GuestCall>,
-    /// Dropped when the batch has been judged: then the others are.
-    judged: watch::Sender<()>,
-}
-
-/// What the engine is to ask from now on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Change {
-    pub node: NodeId,
-    /// `None`: nothing, so documents wait.
-    pub version: Option<NodeVersion>,
-    pub tick: u64,
-}
-
-/// Rows that a version of a node failed on.
-#[derive(Clone, Default)]
-struct Failures {
-    rows: u64,
-    /// How many of them the log has not told yet, since when it last told any.
-    untold: u64,
-    told: Option<Instant>,
-    /// Why the last one did.
-    last: String,
+    pub waiting: Vec<(NodeId, u64, oneshot::Sender<NodeInfo>)>,
 }
 
 /// Batches that may be worth answering in passing, at once.
@@ -102,103 +36,11 @@ const TELL: Duration = Duration::from_secs(1);
 /// How much of a failing input the log shows, in bytes.
 const SHOWN: usize = 200;
 
-impl Node {
-    fn change(&self, node: NodeId) -> Change {
-        Change { node, version: self.version.filter(|_| self.fits() && !self.conduct.rests()), tick: self.tick }
-    }
-
-    /// Whether it is what queries use it as. If they change it may not be, and its answers mean nothing to them.
-    fn fits(&self) -> bool {
-        self.expected.is_none_or(|expected| self.kind.is_none_or(|kind| kind == expected))
-    }
-
-    /// Whether this is the version to be asked, and nothing is known of it yet.
-    fn is_on_trial(&self, version: NodeVersion) -> bool {
-        self.version == Some(version) && self.conduct.is_untried()
-    }
-
-    /// What the answers to these calls are to wait for, if they must. The first of a version on trial are its opening.
-    fn wait_for_opening(&mut self, version: NodeVersion, calls: &[Arc<GuestCall>]) -> Option<watch::Receiver<()>> {
-        if !self.is_on_trial(version) {
-            return None;
-        }
-        if let Some(opening) = &self.opening {
-            return Some(opening.judged.subscribe());
-        }
-        self.opening = calls.first().map(|first| Opening { first: first.clone(), judged: watch::Sender::new(()) });
-        None
-    }
-
-    /// A batch of what waits, if there may be another: of the version and tick to be asked now, before others. What nobody needs any
-    /// more is added to `abandoned`.
-    fn next_batch(&mut self, most: usize, abandoned: &mut Vec<Arc<GuestCall>>) -> Option<Batch> {
-        if self.open >= most {
-            return None;
-        }
-        // Who needs an answer holds the call, too: a cell, or a state of a document.
-        abandoned.extend(self.backlog.extract_if(.., |call| Arc::strong_count(call) == 1));
-        let is_current = |call: &&Arc<GuestCall>| self.version == Some(call.version) && self.tick == call.tick;
-        let of = batch_of(self.backlog.iter().find(is_current).or(self.backlog.first())?);
-        Some((of, self.backlog.extract_if(.., |call| batch_of(call) == of).collect()))
-    }
-
-    /// Nothing that was answered before answers what is asked from now on.
-    fn ask_anew(&mut self, now: Instant) {
-        let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64);
-        let next = self.tick + 1;
-        self.tick = if self.every.is_some() { next.max(time) } else { next };
-        self.due = self.every.map(|every| now + every);
-    }
-}
-
-impl Opening {
-    fn is(&self, call: &Arc<GuestCall>) -> bool {
-        Arc::ptr_eq(&self.first, call)
-    }
-}
-
-impl NodeOptions {
-    /// This node as the host knows it, in queries with this plan.
-    pub(crate) fn spec(&self, id: NodeId, plan: &Plan) -> NodeSpec {
-        NodeSpec {
-            id,
-            name: self.name.clone(),
-            source: self.source.clone(),
-            kind: kind_of(plan, id),
-            limits: self.limits,
-            numbers: self.numbers,
-            has_clock: self.every.is_some(),
-            usage: Arc::default(),
-        }
-    }
-}
-
 impl Nodes {
-    pub(super) fn start(
-        settings: HostSettings,
-        nodes: &[NodeOptions],
-        plan: &Plan,
-        tally: &Tally,
-    ) -> Result<Self, NodeError> {
-        let spec = |(node, index): (&NodeOptions, u32)| NodeSpec {
-            usage: tally.nodes[index as usize].usage.clone(),
-            ..node.spec(NodeId(index), plan)
-        };
-        let specs: Vec<_> = nodes.iter().zip(0..).map(spec).collect();
-        let node = |(node, spec): (&NodeOptions, &NodeSpec)| Node {
-            every: node.every,
-            expected: spec.kind,
-            ..Node::default()
-        };
-        let state = nodes.iter().zip(&specs).map(node).collect();
-        let (host, events) = match nodes.is_empty() {
-            true => (None, None),
-            false => {
-                let (host, events) = NodeHost::start(settings, specs)?;
-                (Some(host), Some(events))
-            }
-        };
-        Ok(Nodes { host, events, nodes: state, waiting: Vec::new() })
+    /// None yet.
+    pub(super) fn new(settings: HostSettings) -> Self {
+        let (nodes, waiting) = (BTreeMap::new(), Vec::new());
+        Nodes { settings, host: None, events: None, nodes, next: NodeId(0), waiting }
     }
 
     /// The next change; never, without nodes.
@@ -214,34 +56,23 @@ impl Nodes {
 
     /// What is to be asked of each node.
     pub(super) fn all(&self) -> Vec<Change> {
-        self.nodes.iter().zip(0..).map(|(node, index)| node.change(NodeId(index))).collect()
-    }
-
-    /// Queries are these now.
-    pub(super) fn expect(&mut self, plan: &Plan) {
-        for (node, index) in self.nodes.iter_mut().zip(0..) {
-            let (id, expected) = (NodeId(index), kind_of(plan, NodeId(index)));
-            if node.expected != expected {
-                node.expected = expected;
-                node.before = None;
-                self.host.iter().for_each(|host| host.expect(id, expected));
-            }
-        }
+        self.nodes.iter().map(|(id, node)| node.change(*id)).collect()
     }
 
     /// Whether every node has been loaded, or has said why it cannot be.
     pub(super) fn are_known(&self) -> bool {
-        self.nodes.iter().all(|node| node.reported)
+        self.nodes.values().all(|node| node.reported)
     }
 
     /// Notes what happened to a file. What is to be asked, if that is new.
     pub(super) fn take(&mut self, event: NodeEvent, shared: &Shared) -> Option<Change> {
         if let NodeEvent::Looked { node, look } = event {
             for (_, _, reply) in self.waiting.extract_if(.., |(of, asked, _)| *of == node && *asked <= look) {
-                let at = node.0 as usize;
-                let usage = shared.tally.nodes[at].usage();
-                // Whoever asked may have gone.
-                let _ = reply.send(NodeInfo { usage, ..shared.nodes.borrow()[at].clone() });
+                let known = (self.nodes.get(&node), shared.nodes.borrow().get(&node).cloned());
+                if let (Some(node), Some(info)) = known {
+                    // Whoever asked may have gone.
+                    let _ = reply.send(NodeInfo { usage: node.tally.usage(), ..info });
+                }
             }
             return None;
         }
@@ -250,10 +81,10 @@ impl Nodes {
         new
     }
 
-    fn note(&mut self, event: NodeEvent, infos: &mut [NodeInfo]) -> Option<Change> {
+    fn note(&mut self, event: NodeEvent, infos: &mut BTreeMap<NodeId, NodeInfo>) -> Option<Change> {
         match event {
             NodeEvent::Loaded { node: id, version, kind } => {
-                let (node, info) = (&mut self.nodes[id.0 as usize], &mut infos[id.0 as usize]);
+                let (node, info) = (self.nodes.get_mut(&id)?, infos.get_mut(&id)?);
                 node.reported = true;
                 node.kind = Some(kind);
                 info.kind = kind.to_string();
@@ -292,7 +123,7 @@ impl Nodes {
                 Some(node.change(id))
             }
             NodeEvent::Failed { node: id, reason } => {
-                let (node, info) = (&mut self.nodes[id.0 as usize], &mut infos[id.0 as usize]);
+                let (node, info) = (self.nodes.get_mut(&id)?, infos.get_mut(&id)?);
                 node.reported = true;
                 let stays = !info.version.is_empty() && node.fits();
                 let told = if stays { "; the version before stays" } else { "" };
@@ -310,15 +141,12 @@ impl Nodes {
     pub(super) fn judge(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) -> Vec<Change> {
         self.note_failures(calls, shared);
         // Those who wait for it go on when all of this is done.
-        let _judged = calls.iter().find_map(|call| self.nodes[call.node.0 as usize].opening.take_if(|it| it.is(call)));
-        for call in calls {
-            let tally = &shared.tally.nodes[call.node.0 as usize];
-            tally.rows.add(1);
-            tally.errors.add(usize::from(matches!(call.outcome(), Some(Err(_)))));
-        }
+        let _judged = calls.iter().find_map(|call| self.nodes.get_mut(&call.node)?.opening.take_if(|it| it.is(call)));
         let mut outcomes: Vec<(NodeId, Outcome)> = Vec::new();
         for call in calls {
-            let node = &self.nodes[call.node.0 as usize];
+            let Some(node) = self.nodes.get(&call.node) else { continue };
+            node.tally.rows.add(1);
+            node.tally.errors.add(usize::from(matches!(call.outcome(), Some(Err(_)))));
             if node.version != Some(call.version) || node.tick != call.tick {
                 continue;
             }
@@ -338,8 +166,10 @@ impl Nodes {
     }
 
     fn judge_one(&mut self, id: NodeId, outcome: Outcome, now: Instant, shared: &Shared) -> Option<Change> {
-        let node = &mut self.nodes[id.0 as usize];
-        let change = |f: &mut dyn FnMut(&mut NodeInfo)| shared.nodes.send_modify(|infos| f(&mut infos[id.0 as usize]));
+        let node = self.nodes.get_mut(&id)?;
+        let change = |f: &mut dyn FnMut(&mut NodeInfo)| {
+            shared.nodes.send_modify(|infos| infos.get_mut(&id).into_iter().for_each(f));
+        };
         match node.conduct.judge(outcome, now) {
             Verdict::GoOn => return None,
             Verdict::RollBack => {
@@ -368,23 +198,21 @@ impl Nodes {
                 });
             }
         }
-        Some(self.nodes[id.0 as usize].change(id))
+        Some(node.change(id))
     }
 
     /// Tells the log and the operator of rows that nodes failed on; clients see only what the node's policy makes of it.
     fn note_failures(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) {
         for call in calls {
             let Some(error) = self.failure(call) else { continue };
-            let failures = &mut self.nodes[call.node.0 as usize].failures;
+            let Some(Node { failures, .. }) = self.nodes.get_mut(&call.node) else { continue };
             failures.rows += 1;
             failures.untold += 1;
             failures.last = error.message.clone();
         }
         for call in calls.iter().rev() {
             let Some(error) = self.failure(call) else { continue };
-            let index = call.node.0 as usize;
-            let rests = self.nodes[index].conduct.rests();
-            let failures = &mut self.nodes[index].failures;
+            let Some(Node { failures, conduct, .. }) = self.nodes.get_mut(&call.node) else { continue };
             if failures.told.is_some_and(|told| told.elapsed() < TELL) {
                 continue;
             }
@@ -394,14 +222,14 @@ impl Nodes {
                 input.push('…');
             }
             shared.nodes.send_modify(|infos| {
-                let info = &mut infos[index];
+                let Some(info) = infos.get_mut(&call.node) else { return };
                 tracing::warn!(
                     "node {} (version {:016x}) failed on {} rows, last: {error}; its input was {input}",
                     info.name,
                     call.version.0,
                     failures.untold,
                 );
-                if !rests {
+                if !conduct.rests() {
                     info.state = NodeState::Failing;
                 }
                 info.error = Some(format!("failed on {} rows so far, last: {error}", failures.rows));
@@ -414,20 +242,19 @@ impl Nodes {
     /// What a call failed on, unless another version has taken the place of the one that did.
     fn failure<'a>(&self, call: &'a GuestCall) -> Option<&'a GuestError> {
         let error = call.outcome()?.as_ref().err()?;
-        (self.nodes[call.node.0 as usize].version == Some(call.version)).then_some(error)
+        (self.nodes.get(&call.node)?.version == Some(call.version)).then_some(error)
     }
 
     /// The nodes that are now to be asked again what they failed on for a passing reason.
     pub(super) fn due_retries(&mut self, now: Instant) -> Vec<NodeId> {
-        let nodes = self.nodes.iter_mut().zip(0..);
-        nodes.filter_map(|(node, index)| node.conduct.is_retry_due(now).then_some(NodeId(index))).collect()
+        self.nodes.iter_mut().filter_map(|(id, node)| node.conduct.is_retry_due(now).then_some(*id)).collect()
     }
 
     /// The nodes that are now to be asked everything anew: those with `every` whose time has come, unless they still answer what they
     /// were asked before, and those that have rested.
     pub(super) fn due(&mut self, now: Instant, shared: &Shared) -> Vec<Change> {
         let mut due = Vec::new();
-        for (node, index) in self.nodes.iter_mut().zip(0..) {
+        for (id, node) in &mut self.nodes {
             let rested = node.conduct.is_rested(now);
             let ticks = node.due.is_some_and(|at| at <= now) && node.open == 0 && !node.conduct.rests();
             if !rested && !ticks {
@@ -435,9 +262,10 @@ impl Nodes {
             }
             node.ask_anew(now);
             if rested {
-                shared.nodes.send_modify(|infos| infos[index as usize].state = NodeState::Failing);
+                let failing = |info: &mut NodeInfo| info.state = NodeState::Failing;
+                shared.nodes.send_modify(|infos| infos.get_mut(id).into_iter().for_each(failing));
             }
-            due.push(node.change(NodeId(index)));
+            due.push(node.change(*id));
         }
         due
     }
@@ -463,7 +291,8 @@ impl Nodes {
         let mut answered = Vec::new();
         if in_passing && batches.len() <= BATCHES_IN_PASSING {
             for (_, calls) in batches.extract_if(.., |((node, version, _), calls)| {
-                !self.nodes[node.0 as usize].is_on_trial(*version) && host.answer_in_passing(*node, *version, calls)
+                !self.nodes.get(node).is_some_and(|node| node.is_on_trial(*version))
+                    && host.answer_in_passing(*node, *version, calls)
             }) {
                 answered.extend(calls);
             }
@@ -471,7 +300,7 @@ impl Nodes {
         let most = host.parallel();
         let mut asked = Vec::new();
         for (of, calls) in batches {
-            let node = &mut self.nodes[of.0.0 as usize];
+            let Some(node) = self.nodes.get_mut(&of.0) else { continue };
             if node.open < most {
                 asked.push(ask(host, node, (of, calls)));
             } else {
@@ -485,8 +314,8 @@ impl Nodes {
     /// those for what is asked in its place.
     pub(super) fn finished(&mut self, calls: &[Arc<GuestCall>]) -> (Vec<Arc<GuestCall>>, Vec<impl Asked + use<>>) {
         let (mut abandoned, mut asked) = (Vec::new(), Vec::new());
-        if let (Some(call), Some(host)) = (calls.first(), &self.host) {
-            let node = &mut self.nodes[call.node.0 as usize];
+        let node = calls.first().and_then(|call| self.nodes.get_mut(&call.node));
+        if let (Some(node), Some(host)) = (node, &self.host) {
             node.open -= 1;
             while let Some(batch) = node.next_batch(host.parallel(), &mut abandoned) {
                 asked.push(ask(host, node, batch));
@@ -496,8 +325,7 @@ impl Nodes {
     }
 
     /// Looks at a node's file as if it had changed; `reply` is told how the node is then.
-    pub(super) fn reload(&mut self, node: usize, reply: oneshot::Sender<NodeInfo>) {
-        let node = NodeId(node as u32);
+    pub(super) fn reload(&mut self, node: NodeId, reply: oneshot::Sender<NodeInfo>) {
         if let Some(look) = self.host.as_ref().and_then(|host| host.reload(node)) {
             self.waiting.retain(|(_, _, reply)| !reply.is_closed());
             self.waiting.push((node, look, reply));
@@ -525,13 +353,11 @@ fn ask(host: &NodeHost, node: &mut Node, ((id, version, _), calls): Batch) -> im
     }
 }
 
-fn batch_of(call: &GuestCall) -> (NodeId, NodeVersion, u64) {
-    (call.node, call.version, call.tick)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataflow::guest::NodeVersion;
+    use crate::wasm::NodeKind;
 
     fn call(version: u64) -> Vec<Arc<GuestCall>> {
         let args = crate::data::Value::Null;
@@ -545,51 +371,25 @@ mod tests {
 
     fn load(nodes: &mut Nodes, version: u64) -> Option<u64> {
         let (node, version) = (NodeId(0), NodeVersion(version));
-        nodes.note(NodeEvent::Loaded { node, version, kind: NodeKind::Map }, &mut [info()]);
-        nodes.nodes[0].before.map(|before| before.version.0)
+        nodes.note(NodeEvent::Loaded { node, version, kind: NodeKind::Map }, &mut [(node, info())].into());
+        nodes.nodes[&node].before.map(|before| before.version.0)
     }
 
     #[test]
     fn a_version_that_nothing_is_known_of_is_not_gone_back_to() {
-        let mut nodes = Nodes { host: None, events: None, nodes: vec![Node::default()], waiting: Vec::new() };
+        let mut nodes = Nodes::new(HostSettings::default());
+        nodes.nodes.insert(NodeId(0), Node::default());
+        fn only(nodes: &mut Nodes) -> &mut Node {
+            nodes.nodes.get_mut(&NodeId(0)).expect("it is there")
+        }
         assert_eq!(load(&mut nodes, 1), None);
         assert_eq!(load(&mut nodes, 2), Some(1));
         assert_eq!(load(&mut nodes, 3), Some(2), "nobody asks any of them");
-        nodes.nodes[0].conduct.judge(Outcome { answered: 2, failed: 1, passing: 0 }, Instant::now());
+        only(&mut nodes).conduct.judge(Outcome { answered: 2, failed: 1, passing: 0 }, Instant::now());
         assert_eq!(load(&mut nodes, 4), Some(3), "it answered");
         assert_eq!(load(&mut nodes, 5), Some(3), "nobody asked 4");
-        assert!(nodes.nodes[0].wait_for_opening(NodeVersion(5), &call(5)).is_none());
+        assert!(only(&mut nodes).wait_for_opening(NodeVersion(5), &call(5)).is_none());
         assert_eq!(load(&mut nodes, 6), Some(3), "5 has not answered yet");
-        assert!(nodes.nodes[0].opening.is_none(), "who waits for 5 goes on");
-    }
-
-    #[test]
-    fn what_nobody_needs_any_more_is_not_asked_and_what_is_new_is_asked_first() {
-        let (old, needed, new) = (call(1), call(1), call(2));
-        let backlog = [old, needed.clone(), new.clone()].concat();
-        let mut node = Node { version: Some(NodeVersion(2)), open: 1, backlog, ..Node::default() };
-        let mut abandoned = Vec::new();
-        assert!(node.next_batch(1, &mut abandoned).is_none(), "one is open");
-        node.open = 0;
-        let (of, calls) = node.next_batch(1, &mut abandoned).expect("a batch");
-        assert_eq!((of.1, calls.len(), abandoned.len()), (NodeVersion(2), 1, 1));
-        assert!(Arc::ptr_eq(&calls[0], &new[0]));
-        let (of, calls) = node.next_batch(1, &mut abandoned).expect("another");
-        assert_eq!((of.1, calls.len(), abandoned.len()), (NodeVersion(1), 1, 1));
-        assert!(Arc::ptr_eq(&calls[0], &needed[0]));
-        assert!(node.next_batch(1, &mut abandoned).is_none() && node.backlog.is_empty());
-    }
-
-    #[test]
-    fn answers_after_the_first_wait_until_those_are_judged() {
-        let mut node = Node { version: Some(NodeVersion(2)), conduct: Conduct::begin(true), ..Node::default() };
-        let opening = call(2);
-        assert!(node.wait_for_opening(NodeVersion(1), &call(1)).is_none(), "of the version before");
-        assert!(node.wait_for_opening(NodeVersion(2), &opening).is_none());
-        let late = node.wait_for_opening(NodeVersion(2), &call(2)).expect("it waits");
-        assert!(late.has_changed().is_ok());
-        assert!(node.opening.take_if(|it| it.is(&call(2)[0])).is_none());
-        assert!(node.opening.take_if(|it| it.is(&opening[0])).is_some());
-        assert!(late.has_changed().is_err(), "it waits no longer");
+        assert!(only(&mut nodes).opening.is_none(), "who waits for 5 goes on");
     }
 }

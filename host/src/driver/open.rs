@@ -1,20 +1,22 @@
 //! The handle: what requests go through on their way to the writer.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::Options;
 use super::documents::{Asked, Opened};
 use super::handle::{
-    After, Ask, Code, Counts, Documents, Health, NodeInfo, NodeState, NodeUsage, Problem, State, Status, Subscription,
+    After, Ask, Code, Counts, Documents, Health, NodeInfo, NodeState, Problem, State, Status, Subscription,
 };
 use super::questions::Questions;
 use super::subscription::Follower;
 use super::tally::Tally;
+use super::{NodeOptions, Options};
 use crate::data::Lsn;
+use crate::dataflow::plan::NodeId;
 use crate::diff::DiffMemo;
 use crate::query::problem::Problems;
 use crate::query::syntax::{Query, TableRule};
@@ -35,9 +37,9 @@ pub(super) enum Command {
     /// Make the stream move, if nobody is doing so already.
     Provoke,
     /// Load a node's file anew, and tell how the node is then.
-    Reload { node: usize, reply: oneshot::Sender<NodeInfo> },
-    /// Serve these queries in place of those before.
-    Replace { queries: Vec<Query>, tables: Vec<TableRule> },
+    Reload { node: NodeId, reply: oneshot::Sender<NodeInfo> },
+    /// Serve these queries, with these nodes, in place of those before.
+    Replace { queries: Vec<Query>, tables: Vec<TableRule>, nodes: Vec<NodeOptions> },
 }
 
 /// Why the writer did not open a document.
@@ -73,7 +75,7 @@ pub(super) struct Shared {
     broken: watch::Sender<Vec<String>>,
     /// The routes that the configuration has, for as long as nothing is served.
     declared: Routes,
-    pub nodes: watch::Sender<Vec<NodeInfo>>,
+    pub nodes: watch::Sender<BTreeMap<NodeId, NodeInfo>>,
     pub tally: Tally,
     pub memo: DiffMemo,
     pub questions: Questions,
@@ -82,14 +84,6 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(commands: mpsc::Sender<Command>, options: &Options) -> Self {
-        let info = |name: &str| NodeInfo {
-            name: name.into(),
-            kind: String::new(),
-            version: String::new(),
-            state: NodeState::Loading,
-            error: Some("not loaded yet".into()),
-            usage: NodeUsage::default(),
-        };
         let starting = Status { state: State::Stale, code: Some(Code::Starting), since: SystemTime::now() };
         Shared {
             commands,
@@ -99,8 +93,8 @@ impl Shared {
             health: watch::Sender::new(vec![NOT_BEGUN.into()]),
             broken: watch::Sender::default(),
             declared: Routes::declared(&options.queries),
-            tally: Tally::new(options.nodes.len()),
-            nodes: watch::Sender::new(options.nodes.iter().map(|node| info(&node.name)).collect()),
+            tally: Tally::default(),
+            nodes: watch::Sender::new(options.nodes.iter().map(|node| (node.id, node.info())).collect()),
             memo: DiffMemo::new(),
             questions: Questions::default(),
             document_bytes: options.document_bytes,
@@ -185,11 +179,11 @@ impl Handle {
         Handle { shared }
     }
 
-    /// Serves these queries, under these rules, in place of those before, if they resolve; otherwise the log says why not.
-    /// Streams of queries that did not change go on.
-    pub async fn replace(&self, queries: Vec<Query>, tables: Vec<TableRule>) {
+    /// Serves these queries, under these rules and with these nodes, in place of those before, if they resolve; otherwise the log says
+    /// why not. Streams of queries that did not change go on.
+    pub async fn replace(&self, queries: Vec<Query>, tables: Vec<TableRule>, nodes: Vec<NodeOptions>) {
         // The writer is gone: so is what would be replaced.
-        let _ = self.shared.commands.send(Command::Replace { queries, tables }).await;
+        let _ = self.shared.commands.send(Command::Replace { queries, tables, nodes }).await;
     }
 
     /// Waits until it is known how the start went: the stream has begun, or what it waits for is known. False: the engine has
@@ -296,7 +290,11 @@ impl Documents for Handle {
     }
 
     fn health(&self) -> Health {
-        Health { reasons: self.shared.health.borrow().clone(), broken: self.shared.broken.borrow().clone() }
+        let mut broken = self.shared.broken.borrow().clone();
+        for node in self.nodes().iter().filter(|node| node.state == NodeState::Broken) {
+            broken.push(format!("node {} cannot be loaded: {}", node.name, node.error.as_deref().unwrap_or_default()));
+        }
+        Health { reasons: self.shared.health.borrow().clone(), broken }
     }
 
     fn position(&self) -> Lsn {
@@ -304,11 +302,16 @@ impl Documents for Handle {
     }
 
     fn nodes(&self) -> Vec<NodeInfo> {
-        let mut nodes = self.shared.nodes.borrow().clone();
-        for (node, tally) in nodes.iter_mut().zip(&self.shared.tally.nodes) {
-            node.usage = tally.usage();
+        let (nodes, tallies) = (self.shared.nodes.borrow().clone(), self.shared.tally.nodes());
+        let usage = |id: &NodeId| tallies.get(id).map(|tally| tally.usage()).unwrap_or_default();
+        // Of two of one name the later is the one that is meant to stay.
+        let mut named = BTreeMap::new();
+        for (place, (id, info)) in nodes.into_iter().enumerate() {
+            named.insert(info.name.clone(), (place, NodeInfo { usage: usage(&id), ..info }));
         }
-        nodes
+        let mut nodes: Vec<_> = named.into_values().collect();
+        nodes.sort_by_key(|(place, _)| *place);
+        nodes.into_iter().map(|(_, info)| info).collect()
     }
 
     fn counts(&self) -> Counts {
@@ -317,13 +320,17 @@ impl Documents for Handle {
 
     fn reload<'a>(&'a self, node: &'a str) -> BoxFuture<'a, Result<NodeInfo, Problem>> {
         Box::pin(async move {
-            let index = self.nodes().iter().position(|info| info.name == node);
-            let node = index.ok_or_else(|| problem(Code::UnknownRoute, format!("there is no node \"{node}\"")))?;
+            let unknown = || problem(Code::UnknownRoute, format!("there is no node \"{node}\""));
+            let named = |infos: &BTreeMap<NodeId, NodeInfo>| {
+                infos.iter().rev().find_map(|(id, info)| (info.name == node).then_some(*id))
+            };
+            let id = named(&self.shared.nodes.borrow()).ok_or_else(unknown)?;
             // Before anything is served no node is looked at.
             self.shared.serving()?;
             let (reply, told) = oneshot::channel();
-            self.shared.commands.send(Command::Reload { node, reply }).await.map_err(|_| gone())?;
-            told.await.map_err(|_| gone())
+            self.shared.commands.send(Command::Reload { node: id, reply }).await.map_err(|_| gone())?;
+            // Unless the engine has ended, the configuration has lost the node.
+            told.await.map_err(|_| if self.shared.commands.is_closed() { gone() } else { unknown() })
         })
     }
 }

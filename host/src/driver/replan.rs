@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::documents::News;
-use super::nodes::Change;
+use super::node::Change;
+use super::open::Serving;
 use super::setup;
 use super::starving::Starving;
 use super::writer::{Chore, Writer};
@@ -37,6 +38,13 @@ impl Writer {
             return;
         }
         self.planning = true;
+        let why = match why {
+            Why::Tables => why,
+            Why::Configuration(mut options) => {
+                self.nodes.enlist(&self.options.nodes, &mut Arc::make_mut(&mut options).nodes);
+                Why::Configuration(options)
+            }
+        };
         let options = match &why {
             Why::Tables => self.options.clone(),
             Why::Configuration(options) => options.clone(),
@@ -60,7 +68,10 @@ impl Writer {
                 self.replan_at = Some(Instant::now() + REPLAN);
             }
             (Why::Configuration(options), Ok(compiled)) if compiled.problems.is_empty() => {
-                tracing::info!("the configuration has changed: its queries are served now");
+                if let Err(error) = self.nodes.adopt(&options.nodes, &compiled.plan, &self.shared) {
+                    tracing::error!("the changed configuration is not used, the one before stays: {error}");
+                    return Ok(());
+                }
                 self.options = options;
                 self.shared.set_broken(&compiled.problems, &self.options.file);
                 self.replace_plan(compiled);
@@ -82,6 +93,23 @@ impl Writer {
         self.next = Some((plan, routes));
     }
 
+    /// The new stream tells all tables of this plan.
+    pub(super) fn begin_with(&mut self, plan: Arc<Plan>, routes: Arc<Routes>) {
+        self.nodes.expect(&plan, &self.options.nodes, &self.shared);
+        (self.plan, self.routes) = (plan, routes);
+        self.generation += 1;
+        self.engine = None;
+    }
+
+    /// Requests are bound to the routes of this plan from now on.
+    pub(super) fn serve(&self) {
+        let serving = Serving { routes: self.routes.clone(), source: self.source.clone(), generation: self.generation };
+        let before = self.shared.serving.write().expect("nothing panics under it").replace(serving);
+        if before.is_some_and(|before| before.generation != self.generation) {
+            tracing::info!("queries and nodes have changed: they are served as they are now");
+        }
+    }
+
     /// Goes on with another plan: at once if it needs no other tables, else as soon as the source streams them. Until then
     /// the plan before is served.
     fn replace_plan(&mut self, compiled: Compiled) {
@@ -95,7 +123,7 @@ impl Writer {
         self.routes = routes;
         if *plan != *self.plan || !same {
             self.plan = plan.clone();
-            self.nodes.expect(&plan);
+            self.nodes.expect(&plan, &self.options.nodes, &self.shared);
             // With the tasks go answers that nobody has taken yet.
             self.upqueries = JoinSet::new();
             if let Some(engine) = self.engine.take() {

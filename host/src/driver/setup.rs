@@ -52,8 +52,8 @@ pub(super) async fn run(
         return Err(DriverError::Queries(lines.collect::<Vec<_>>().join("\n")));
     }
     shared.set_broken(&planned.problems, &options.file);
-    let nodes =
-        Nodes::start(options.host.clone(), &options.nodes, &planned.plan, &shared.tally).map_err(DriverError::Nodes)?;
+    let mut nodes = Nodes::new(options.host.clone());
+    nodes.adopt(&options.nodes, &planned.plan, &shared).map_err(DriverError::Nodes)?;
     let tables = Arc::new(planned.plan.tables.clone());
     let stop_source = stop.child_token();
     let (source, mut events) = PostgresSource::spawn(options.source.clone(), tables, stop_source.clone())?;
@@ -97,7 +97,7 @@ async fn try_plan(options: &Options) -> Result<Compiled, SourceError> {
 }
 
 fn definition(node: &NodeOptions) -> NodeDefinition<'_> {
-    NodeDefinition { name: &node.name, on_error: node.on_error, exact: node.numbers == Numbers::AsStrings }
+    NodeDefinition { id: node.id, name: &node.name, on_error: node.on_error, exact: node.numbers == Numbers::AsStrings }
 }
 
 fn compile(options: &Options, catalogue: &Catalogue) -> Compiled {

@@ -1,9 +1,11 @@
 //! What the driver has done so far, for whoever operates the server: written by the writer alone, read by anybody.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 
 use super::handle::{Counts, NodeUsage};
+use crate::dataflow::plan::NodeId;
 use crate::wasm::Usage;
 
 /// See the module.
@@ -15,8 +17,7 @@ pub(super) struct Tally {
     pub documents: Count,
     pub rows: Count,
     pub history_bytes: Count,
-    /// By node.
-    pub nodes: Vec<NodeTally>,
+    pub nodes: RwLock<BTreeMap<NodeId, Arc<NodeTally>>>,
 }
 
 /// Of one node.
@@ -47,8 +48,18 @@ impl Count {
 }
 
 impl Tally {
-    pub(super) fn new(nodes: usize) -> Self {
-        Tally { nodes: (0..nodes).map(|_| NodeTally::default()).collect(), ..Tally::default() }
+    /// Counts for this node too.
+    pub(super) fn add(&self, node: NodeId) -> Arc<NodeTally> {
+        self.nodes.write().expect("nothing panics under it").entry(node).or_default().clone()
+    }
+
+    pub(super) fn remove(&self, node: NodeId) {
+        self.nodes.write().expect("nothing panics under it").remove(&node);
+    }
+
+    /// Of each node there is.
+    pub(super) fn nodes(&self) -> BTreeMap<NodeId, Arc<NodeTally>> {
+        self.nodes.read().expect("nothing panics under it").clone()
     }
 
     pub(super) fn counts(&self) -> Counts {

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::documents::{Asked, Document, News, Opened, Standing, name};
 use super::handle::{Code, State};
 use super::live::Live;
-use super::nodes::{Change, Nodes};
-use super::open::{Command, Refused, Serving, Shared, problem};
+use super::node::Change;
+use super::nodes::Nodes;
+use super::open::{Command, Refused, Shared, problem};
 use super::replan::Why;
 use super::setup::Pauses;
 use super::starving::Starving;
@@ -20,7 +21,7 @@ use super::transaction::Transaction;
 use super::{DriverError, Options};
 use crate::data::{Answer, TableId, Upquery, UpqueryError};
 use crate::dataflow::guest::GuestCall;
-use crate::dataflow::plan::{NodeId, Plan};
+use crate::dataflow::plan::Plan;
 use crate::dataflow::{Blocked, Effects, Engine, Limits};
 use crate::query::{Bound, Compiled, Routes};
 use crate::source::{History, Source, SourceEvent, SourceEvents, Started};
@@ -175,19 +176,21 @@ impl Writer {
 
     fn node_event(&mut self, event: NodeEvent) {
         let were_known = self.nodes.are_known();
-        if let Some(change) = self.nodes.take(event, &self.shared) {
-            self.change(change);
+        let change = self.nodes.take(event, &self.shared);
+        let is_new = change.is_some();
+        change.into_iter().for_each(|change| self.change(change));
+        if !self.nodes.are_known() || (were_known && !is_new) {
+            return;
         }
-        if self.nodes.are_known() && !were_known {
-            // Who has waited for a node that does not load is told now; who waits for its first answers is not.
-            let Some(engine) = &mut self.engine else { return };
+        // Who has waited for a node that does not load is told now; who waits for its first answers is not, or not any more.
+        if let Some(engine) = &mut self.engine {
             engine.tell_held_anew();
             for (&key, document) in &self.live.by_key {
                 document.blocked(engine.blocked(key));
             }
-            if self.shared.status.borrow().state == State::Live {
-                self.shared.set_health(Vec::new());
-            }
+        }
+        if !were_known && self.shared.status.borrow().state == State::Live {
+            self.shared.set_health(Vec::new());
         }
     }
 
@@ -249,11 +252,7 @@ impl Writer {
     /// A stream begins: what was known is asked for anew.
     fn started(&mut self, started: Started) {
         match self.next.take_if(|(plan, _)| plan.tables == *started.tables) {
-            Some((plan, routes)) => {
-                (self.plan, self.routes) = (plan, routes);
-                self.generation += 1;
-                self.engine = None;
-            }
+            Some((plan, routes)) => self.begin_with(plan, routes),
             // Of tables that were replaced meanwhile: another beginning follows.
             None if *started.tables != self.plan.tables => return,
             None => {}
@@ -277,12 +276,6 @@ impl Writer {
         self.perform(effects);
         self.serve();
         self.set_live();
-    }
-
-    /// Requests are bound to the routes of this plan from now on.
-    pub(super) fn serve(&self) {
-        let serving = Serving { routes: self.routes.clone(), source: self.source.clone(), generation: self.generation };
-        *self.shared.serving.write().expect("nothing panics under it") = Some(serving);
     }
 
     fn step(&mut self, event: impl FnOnce(&mut Engine) -> Effects) {
@@ -390,8 +383,8 @@ impl Writer {
             }
             Command::Provoke => self.provoke(),
             Command::Reload { node, reply } => self.nodes.reload(node, reply),
-            Command::Replace { queries, tables } => {
-                let options = Options { queries, tables, ..(*self.options).clone() };
+            Command::Replace { queries, tables, nodes } => {
+                let options = Options { queries, tables, nodes, ..(*self.options).clone() };
                 self.plan_anew(Why::Configuration(Arc::new(options)));
             }
         }
@@ -530,8 +523,8 @@ impl Writer {
         tally.documents.set(self.live.by_key.len());
         tally.history_bytes.set(self.live.kept());
         tally.rows.set(engine.size().rows);
-        for (node, index) in tally.nodes.iter().zip(0..) {
-            node.memo_hits.set(engine.memo_hits(NodeId(index)) as usize);
+        for (id, node) in &self.nodes.nodes {
+            node.tally.memo_hits.set(engine.memo_hits(*id) as usize);
         }
     }
 

@@ -28,22 +28,30 @@ pub use request::{Binding, Bound, Pending, Question, RequestError, Routes};
 pub use resolved::{Origin, ResolvedParam, Warning};
 pub use unread::Unread;
 
-pub use crate::dataflow::plan::OnError;
+pub use crate::dataflow::plan::{NodeId, OnError};
 
 /// What a configuration says about queries.
 #[derive(Clone, Debug)]
 pub struct Definitions<'a> {
     pub queries: &'a [syntax::Query],
     pub tables: &'a [syntax::TableRule],
-    /// In the order of the configuration; a [`NodeId`](crate::dataflow::plan::NodeId) is an index into it.
+    /// In the order of the configuration.
     pub nodes: Vec<NodeDefinition<'a>>,
     /// Levels of nesting allowed.
     pub depth: usize,
 }
 
+impl<'a> Definitions<'a> {
+    fn node(&self, id: NodeId) -> Option<&NodeDefinition<'a>> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+}
+
 /// What queries have to know of a node.
 #[derive(Clone, Copy, Debug)]
 pub struct NodeDefinition<'a> {
+    /// What plans call it.
+    pub id: NodeId,
     pub name: &'a str,
     pub on_error: OnError,
     /// It is given numbers in a form that loses nothing.

@@ -352,7 +352,9 @@ pub(super) fn plan(on_error: OnError) -> Plan {
                 [0, 2],
             ),
         ],
-        nodes: ["filter", "map", "reduce"].map(|name| Node { name: name.into(), on_error }).into(),
+        nodes: [(FILTER, "filter"), (MAP, "map"), (REDUCE, "reduce")]
+            .map(|(id, name)| (id, Node { name: name.into(), on_error }))
+            .into(),
         documents: vec![
             Document { name: "user".into(), list: ListId(3), params: vec![0, 1, 2] },
             Document { name: "places".into(), list: ListId(4), params: vec![1, 2, 3] },

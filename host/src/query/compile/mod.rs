@@ -89,7 +89,7 @@ impl<'a> Compiler<'a> {
             let columns: Vec<usize> = columns.iter().copied().collect();
             compiler.add_table(index, columns);
         }
-        let node = |node: &NodeDefinition<'_>| Node { name: node.name.into(), on_error: node.on_error };
+        let node = |node: &NodeDefinition<'_>| (node.id, Node { name: node.name.into(), on_error: node.on_error });
         compiler.plan.nodes = definitions.nodes.iter().map(node).collect();
         compiler
     }

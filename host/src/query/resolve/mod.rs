@@ -19,6 +19,7 @@ use super::problem::{Path, Place, Problems};
 use super::resolved::{ResolvedQuery, Warning};
 use super::syntax::{Query, TableRule};
 use crate::data::{Catalogue, CatalogueTable};
+use crate::dataflow::plan::NodeId;
 use params::Params;
 pub use table::find_table;
 
@@ -62,7 +63,7 @@ pub fn resolve(definitions: &Definitions<'_>, catalogue: &Catalogue) -> Resoluti
 }
 
 /// What each node is used as, and where first.
-type NodeKinds = BTreeMap<u32, (&'static str, Path)>;
+type NodeKinds = BTreeMap<NodeId, (&'static str, Path)>;
 
 /// A table's rules, found.
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,7 @@ use super::list::{flatten, is_node};
 use super::scope::{Found, LongNumber, Nested, Origin, Scope};
 use crate::data::{Expr, Field, KeyClass};
 use crate::dataflow::plan::{self, Arg, NodeId};
+use crate::query::NodeDefinition;
 use crate::query::problem::{Path, did_you_mean};
 use crate::query::resolved::{Call, Op};
 use crate::query::syntax::{self, Body, Count, OperandKind, OrderBy, Pick, Step, Term};
@@ -90,7 +91,7 @@ impl Resolver<'_> {
     }
 
     fn is_exact(&self, called: Option<&Call>) -> bool {
-        called.is_some_and(|called| self.definitions.nodes[called.node.0 as usize].exact)
+        called.and_then(|called| self.definitions.node(called.node)).is_some_and(|node| node.exact)
     }
 
     /// An answer that replaces the element carries the numbers it was given, as the node's language holds them.
@@ -231,18 +232,17 @@ impl Resolver<'_> {
     fn node(&mut self, call: &syntax::Call, kind: &'static str, path: &Path) -> Option<NodeId> {
         let nodes = &self.definitions.nodes;
         let name = call.node.as_str();
-        let Some(index) = nodes.iter().position(|node| node.name == name) else {
+        let Some(NodeDefinition { id, .. }) = nodes.iter().find(|node| node.name == name) else {
             let meant = did_you_mean(name, nodes.iter().map(|node| node.name));
             self.fail(call.node.place, path, format!("node \"{name}\" is not among the nodes{meant}"));
             return None;
         };
-        let index = u32::try_from(index).ok()?;
-        let (first, elsewhere) = self.kinds.entry(index).or_insert_with(|| (kind, path.clone())).clone();
+        let (first, elsewhere) = self.kinds.entry(*id).or_insert_with(|| (kind, path.clone())).clone();
         if first != kind {
             let message = format!("node \"{name}\" is a {first} in {elsewhere}: a node has one kind");
             self.fail(call.node.place, path, message);
         }
-        Some(NodeId(index))
+        Some(*id)
     }
 
     /// Fields that a node or the client gets to see.

@@ -167,5 +167,5 @@ fn call(plan: &Plan, it: &NodeCall, table: Option<&Table>) -> String {
         })
         .collect();
     let input = it.input.as_ref().map_or(String::new(), |input| titles(input, table));
-    format!("{}({}){input}", plan.nodes[it.node.0 as usize].name, args.join(","))
+    format!("{}({}){input}", plan.nodes[&it.node].name, args.join(","))
 }

@@ -15,7 +15,7 @@ use super::resolve::resolve;
 use super::resolved::{Call, Op, Origin, ResolvedList, ResolvedParam, ResolvedQuery, Source};
 use super::{Definitions, NodeDefinition, syntax};
 use crate::data::{Catalogue, CatalogueTable, Field};
-use crate::dataflow::plan::Arg;
+use crate::dataflow::plan::{Arg, NodeId};
 
 /// The types of all queries that resolve.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ impl Writer<'_> {
 
     fn nodes(&mut self, definitions: &Definitions<'_>) {
         for (node, uses) in std::mem::take(&mut self.uses) {
-            let Some(NodeDefinition { name: node, exact, .. }) = definitions.nodes.get(node as usize) else { continue };
+            let Some(NodeDefinition { name: node, exact, .. }) = definitions.node(NodeId(node)) else { continue };
             let name = self.names.take(&format!("node {node}"));
             let places = comment(&uses.places.join(", "));
             write!(self.text, "/** The node \"{}\", in {places} */\nexport namespace {name} {{\n", comment(node))

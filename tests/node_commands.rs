@@ -327,6 +327,22 @@ async fn impurity_is_found() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_a_node_prints_is_shown_once_for_each_row() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.write("rows.json", "[1, 2, 3]")?;
+    folder.write(
+        "print.js",
+        "console.log('begins');\nexport function keep(row) { console.log('asked', row); if (row === 2) throw 2; return true; }\n",
+    )?;
+    let said = folder.node_with("test print.js --rows rows.json", &[("SANGRE_LOG", "info")]).await?;
+    for line in ["begins", "asked 1", "asked 2", "asked 3"] {
+        assert_eq!(said.err.matches(line).count(), 1, "{}", said.err);
+    }
+    assert!(said.err.contains("filter 3 rows, 1 error\n") && said.err.contains("\nin all  5 calls, "), "{}", said.err);
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_asked_wrongly_is_said() -> Result<()> {
     let folder = Folder::new()?;
     folder.write(

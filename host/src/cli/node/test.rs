@@ -2,7 +2,8 @@
 //!
 //! A node is a pure function, and instances are reused, replaced and run side by side at will. So the rows are asked three
 //! times: in order; in another order, of an instance that was used before; one by one, each of an instance of its own. An answer
-//! that is not always the same is reported as what it is, a mistake of the node that a server would show only now and then.
+//! that is not always the same is reported as what it is, a mistake of the node that a server would show only now and then. What the
+//! node prints is shown of the first time alone.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::{build, project, size_of};
 use crate::data::Value;
@@ -94,29 +96,21 @@ struct Report {
     warm: Duration,
     /// Of all runs.
     total: Used,
-    /// Questions in all runs, and those that failed.
-    asked: usize,
-    failed: usize,
 }
 
 impl Report {
     fn of(trial: &Trial, args: &Value, rows: &[Value]) -> Self {
         let answers = trial.ask(args, rows);
         let first = trial.used();
+        let ask_quietly = |rows: &[Value]| with_default(NoSubscriber::default(), || trial.ask(args, rows));
         let order = shuffled(rows.len());
         let mixed: Vec<Value> = order.iter().map(|&row| rows[row].clone()).collect();
-        let again: Vec<(usize, Answer)> = order.into_iter().zip(trial.ask(args, &mixed)).collect();
+        let again: Vec<(usize, Answer)> = order.into_iter().zip(ask_quietly(&mixed)).collect();
         let again_used = trial.used();
         trial.take_fresh_instances();
-        let alone: Vec<(usize, Answer)> = rows
-            .iter()
-            .take(ALONE)
-            .map(|row| trial.ask(args, std::slice::from_ref(row)).remove(0))
-            .enumerate()
-            .collect();
+        let alone: Vec<(usize, Answer)> =
+            rows.iter().take(ALONE).map(|row| ask_quietly(std::slice::from_ref(row)).remove(0)).enumerate().collect();
         let last = trial.used();
-        let all = || answers.iter().chain(again.iter().chain(&alone).map(|(_, answer)| answer));
-        let (asked, failed) = (all().count(), all().filter(|answer| answer.is_err()).count());
         let mut impure = differing(&answers, again, "asked after other rows");
         let alone_count = alone.len();
         impure.extend(differing(&answers, alone, "asked alone of a new instance"));
@@ -124,7 +118,7 @@ impl Report {
         // Each was of the instance asked last.
         let memory = first.memory.max(again_used.memory).max(last.memory);
         let total = Used { memory, ..last };
-        Report { kind: trial.kind(), answers, impure, alone: alone_count, warm, total, asked, failed }
+        Report { kind: trial.kind(), answers, impure, alone: alone_count, warm, total }
     }
 
     fn is_good(&self) -> bool {
@@ -164,10 +158,8 @@ impl Report {
         let _ = writeln!(text, "cost    {:.1} us for a row, on a warm instance", us(self.warm) / rows as f64);
         let _ = writeln!(
             text,
-            "in all  {}, {}, {}, {:.1} ms computed, {} of memory at most",
+            "in all  {}, {:.1} ms computed, {} of memory at most",
             count(self.total.batches as usize, "call"),
-            count(self.asked, "row"),
-            count(self.failed, "error"),
             us(self.total.computed) / 1e3,
             size_of(self.total.memory)
         );

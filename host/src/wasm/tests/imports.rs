@@ -79,7 +79,7 @@ async fn errors_name_the_file_they_are_in() {
         "lib/f.ts:3: TypeError: cannot read property 'b' of undefined, called at probe.js:3 (the row has no fields)";
     assert_eq!(bench.once("{}").await, Err(expected.into()));
     let reason = refused(&[("probe.js", import), ("lib/f.ts", "\nexport const f = ;")]).await;
-    assert_eq!(reason, "lib/f.ts:2:18: SyntaxError: unexpected ;");
+    assert_eq!(reason, "lib/f.ts:2:18: SyntaxError: unexpected ';'");
     let reason = refused(&[("probe.js", import), ("lib/f.ts", "export const g = 1;")]).await;
     assert_eq!(reason, "probe.js:1: SyntaxError: ./lib/f.ts exports no f");
     let reason = refused(&[("probe.js", import), ("lib/f.ts", "\n\nexport const f = missing;")]).await;

@@ -59,7 +59,7 @@ async fn errors_have_file_and_line() {
     assert_eq!(transform("throw {code: 1};", "1").await, Err(r#"probe.js: threw {"code":1}"#.into()));
     assert_eq!(
         refused("const a = 1;\nexport function transform(row) {\n  return row +;\n}").await,
-        "probe.js:3:15: SyntaxError: unexpected ;"
+        "probe.js:3:15: SyntaxError: unexpected ';'"
     );
     assert_eq!(refused("export function transform() {\n").await, "probe.js:1:29: SyntaxError: { is never closed");
     assert_eq!(refused("\nlet a = b;").await, "probe.js:2: ReferenceError: b is not defined");
@@ -305,7 +305,7 @@ async fn modules_that_cannot_be_are_refused_with_their_place() {
         ),
         ("const a = () => import('./a.js');", "probe.js:1:17: SyntaxError: import() is not supported in scripts"),
         ("export const a = import.meta.url;", "probe.js:1:18: SyntaxError: import.meta is not there"),
-        ("export function transform(row: number) {}", "probe.js:1:30: SyntaxError: unexpected :"),
+        ("export function transform(row: number) {}", "probe.js:1:30: SyntaxError: unexpected ':'"),
         ("const a = 'never", "probe.js:1:11: SyntaxError: unterminated string constant"),
         ("throw new Error('at once');", "probe.js:1: Error: at once"),
         ("export { nothing };", "probe.js:1:10: SyntaxError: export 'nothing' is not defined"),

@@ -165,7 +165,7 @@ async fn a_missing_key_is_told_with_those_of_what_was_asked() {
 #[tokio::test]
 async fn a_source_that_is_no_node_says_why() {
     for (source, expected) in [
-        ("def transform(row, args):\n    return row +\n", "probe.py:2: SyntaxError: invalid syntax: return row +"),
+        ("def transform(row, args):\n    return row +\n", "probe.py:2: SyntaxError: invalid syntax: 'return row +'"),
         ("x = (1,\n", "probe.py:1: SyntaxError: '(' was never closed"),
         ("def keep(row, args):\nreturn 1", "probe.py:2: IndentationError: expected an indented block after function"),
         ("a = 1\n\nb = c", "probe.py:3: NameError: name 'c' is not defined"),

@@ -79,8 +79,8 @@ async fn what_is_more_than_types_is_refused_with_its_place() {
         ("class A {\n  @field x = 1\n}", "probe.ts:2:3: SyntaxError: decorators are not supported"),
         ("import fs = require('fs');", "probe.ts:1:1: SyntaxError: import = is not supported"),
         ("export = 1;", "probe.ts:1:1: SyntaxError: export = is not supported"),
-        ("const x: = 1;", "probe.ts:1:10: SyntaxError: unexpected ="),
-        ("const x: number = 1 +;", "probe.ts:1:22: SyntaxError: unexpected ;"),
+        ("const x: = 1;", "probe.ts:1:10: SyntaxError: unexpected '='"),
+        ("const x: number = 1 +;", "probe.ts:1:22: SyntaxError: unexpected ';'"),
         (
             "const a: number = 1;\nlet b: number, a: string;",
             "probe.ts:2:16: SyntaxError: identifier 'a' has already been declared",

@@ -13,7 +13,7 @@ export function unreadable({ message, pos }, text) {
   const said = message.replace(/ \(\d+:\d+\)$/, "");
   if (said !== "Unexpected token") return new Unreadable(said[0].toLowerCase() + said.slice(1), pos);
   const [found] = /^(?:[\p{ID_Continue}$]+|.|$)/su.exec(text.slice(pos, pos + 40));
-  return new Unreadable(found === "" ? "the file ends where more is expected: is a bracket not closed?" : `unexpected ${found}`, pos);
+  return new Unreadable(found === "" ? "the file ends where more is expected: is a bracket not closed?" : `unexpected '${found}'`, pos);
 }
 
 /**

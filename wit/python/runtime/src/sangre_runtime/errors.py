@@ -34,7 +34,7 @@ def _described(error, file_name):
     if isinstance(error, SyntaxError) and error.filename == file_name:
         place = file_name if error.lineno is None else f"{file_name}:{error.lineno}"
         # Which says nothing by itself.
-        quoted = f": {error.text.strip()}" if error.msg == "invalid syntax" and error.text else ""
+        quoted = f": {error.text.strip()!r}" if error.msg == "invalid syntax" and error.text else ""
         return f"{place}: {type(error).__name__}: {error.msg}{quoted}"
     frames = _frames(error.__traceback__, file_name)
     said = _MEMORY if isinstance(error, MemoryError) and not str(error) else str(error)

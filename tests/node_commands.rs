@@ -95,7 +95,9 @@ const KINDS: [(&str, &str, &str); 3] = [
 #[tokio::test]
 async fn a_new_script_works_as_it_is() -> Result<()> {
     let folder = Folder::new()?;
-    for (language, ending) in [("javascript", "js"), ("python", "py")] {
+    // By its short name, which the help tells.
+    assert!(folder.good("new --help").await?.contains("Or in short: rs, js, ts, py"));
+    for (language, ending) in [("js", "js"), ("ts", "ts"), ("py", "py")] {
         for (kind, args, answers) in KINDS {
             let name = format!("{kind}_{ending}");
             let file = format!("{name}/{name}.{ending}");

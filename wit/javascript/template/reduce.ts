@@ -2,7 +2,7 @@
 // `sangre types` prints what a node is given by your own queries.
 
 interface Place {
-  rating: number;
+  rating: number | null;
 }
 
 interface Summary {
@@ -11,5 +11,5 @@ interface Summary {
 }
 
 export function reduce(places: Place[], args: {}): Summary {
-  return { count: places.length, best: Math.max(0, ...places.map((place) => place.rating)) };
+  return { count: places.length, best: Math.max(0, ...places.map((place) => place.rating ?? 0)) };
 }

@@ -1,4 +1,5 @@
 # How many hours a day a place is open.
+# Its hours are numbers, as in rows.json: a column of type time comes as a text, "09:00:00"; any may be None.
 
 
 def transform(place, args):

@@ -2,4 +2,4 @@
 
 
 def reduce(places, args):
-    return {"count": len(places), "best": max((place["rating"] for place in places), default=0)}
+    return {"count": len(places), "best": max((place["rating"] or 0 for place in places), default=0)}

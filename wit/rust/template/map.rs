@@ -3,7 +3,7 @@
 use sangre_node::Args;
 use serde::Deserialize;
 
-/// What the node sees of a row: other columns are left out.
+/// What the node sees of a row: other columns are left out. One that may be null is an `Option`, one of type time a `String`.
 #[derive(Deserialize)]
 struct Place {
     opens: u8,

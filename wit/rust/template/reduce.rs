@@ -3,7 +3,7 @@
 use sangre_node::Args;
 use serde::{Deserialize, Serialize};
 
-/// What the node sees of a row: other columns are left out.
+/// What the node sees of a row: other columns are left out. One that may be null is an `Option`.
 #[derive(Deserialize)]
 struct Place {
     rating: f64,

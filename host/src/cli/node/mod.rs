@@ -24,6 +24,7 @@ pub enum NodeCommand {
     New {
         /// The folder; made if it is not there. The node has its name
         dir: PathBuf,
+        /// Or in short: rs, js, ts, py
         #[arg(long)]
         lang: Language,
         #[arg(long)]
@@ -107,11 +108,13 @@ impl Settings {
 /// A language there is a template for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Language {
+    #[value(alias = "rs")]
     Rust,
     #[value(alias = "js")]
     Javascript,
     #[value(alias = "ts")]
     Typescript,
+    #[value(alias = "py")]
     Python,
 }
 

@@ -172,6 +172,8 @@ fn shell(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     #[test]
@@ -189,6 +191,23 @@ mod tests {
         assert!(text("Cargo.toml").contains("name = \"scores\""));
         assert!(!text(".sangre/rust/Cargo.toml").contains("probe"), "only what is written is a member");
         assert!(text(".sangre/rust/sangre-node-macro/src/lib.rs").contains("../../../0.1.0/node.wit"));
+    }
+
+    #[test]
+    fn a_template_says_what_other_columns_come_as() {
+        for language in Language::value_variants() {
+            for kind in [NodeKind::Filter, NodeKind::Map] {
+                assert!(template(*language, kind).contains("of type time"), "{language:?} {kind}");
+            }
+        }
+        for kind in [NodeKind::Filter, NodeKind::Map, NodeKind::Reduce] {
+            let text = template(Language::Typescript, kind);
+            let place = text.split("interface Place {").nth(1).and_then(|rest| rest.split('}').next());
+            assert!(
+                place.expect("its columns").trim().lines().all(|column| column.ends_with(": number | null;")),
+                "{text}"
+            );
+        }
     }
 
     #[test]

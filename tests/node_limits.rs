@@ -71,6 +71,16 @@ async fn check_prints_every_node_with_its_limits() -> Result<()> {
     ] {
         assert!(text.contains(&told), "{told:?} is not in:\n{text}");
     }
+    // One that cannot be loaded, or is another kind, is shown with the kind that queries want.
+    for (source, problem) in [
+        ("export const keep = () => true;", "nodes.score: is a filter, but queries use it as a map\n"),
+        ("export const keep = ;", "nodes.score: score.js:1:21: SyntaxError: unexpected ';'\n"),
+    ] {
+        fs::write(file("score.js"), source)?;
+        let (_, text) = verdict("check", &stage.settings).await?;
+        let told = format!("node score  {}  JavaScript, not loaded; queries use it as a map\n", path("score.js"));
+        assert!(text.contains(&told) && text.contains(problem), "{told:?}, {problem:?} are not in:\n{text}");
+    }
     Ok(())
 }
 

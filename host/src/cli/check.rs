@@ -93,7 +93,7 @@ pub async fn run(config: &Path, sql: bool) -> anyhow::Result<ExitCode> {
         std::io::stdout().write_all(statements(&identities, &owed.statements).as_bytes())?;
     } else {
         for (node, checked) in settings.nodes.iter().zip(check_nodes(&settings, &compiled.plan).await?) {
-            write_node(&mut report.nodes, node, checked.kind);
+            write_node(&mut report.nodes, node, &checked);
             report.problems.extend(checked.problem);
         }
         std::io::stdout().write_all(format!("{}{}", report.queries, report.nodes).as_bytes())?;
@@ -127,10 +127,12 @@ async fn check_texts(settings: &Settings, source: &SourceConfig, compiled: &Comp
 }
 
 /// What loading a node found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Checked {
-    /// By what it is, else by what queries use it as.
+    /// What it is, if it was loaded.
     kind: Option<NodeKind>,
+    /// What queries use it as, if any does.
+    expected: Option<NodeKind>,
     /// A line.
     problem: Option<String>,
 }
@@ -143,7 +145,8 @@ async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<Che
         return Ok(Vec::new());
     }
     let patience = LOADING + specs.iter().map(|spec| spec.limits.compile_time).max().unwrap_or_default();
-    let mut kinds: Vec<Option<NodeKind>> = specs.iter().map(|spec| spec.kind).collect();
+    let expected: Vec<Option<NodeKind>> = specs.iter().map(|spec| spec.kind).collect();
+    let mut kinds: Vec<Option<NodeKind>> = vec![None; specs.len()];
     let mut told: Vec<Option<Option<String>>> = vec![None; specs.len()];
     let (_host, mut events) = NodeHost::start(HostSettings::default(), specs)?;
     let all = async {
@@ -165,19 +168,24 @@ async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<Che
         let place = node.name.place;
         Some(format!("{}:{}:{}: nodes.{}: {reason}", settings.file, place.line, place.column, node.name.text))
     };
-    let checked = |((node, kind), told)| Checked { kind, problem: problem(node, told) };
-    Ok(settings.nodes.iter().zip(kinds).zip(told).map(checked).collect())
+    let checked = |(((node, kind), expected), told)| Checked { kind, expected, problem: problem(node, told) };
+    Ok(settings.nodes.iter().zip(kinds).zip(expected).zip(told).map(checked).collect())
 }
 
 /// A node as it is in the configuration, each limit written out.
-fn write_node(out: &mut String, node: &NodeSettings, kind: Option<NodeKind>) {
+fn write_node(out: &mut String, node: &NodeSettings, checked: &Checked) {
     const HOLDS: &str = "a string takes any text";
     let (path, language) = match &node.source {
         NodeSource::Script(path) => (path, language(path)),
         NodeSource::Component(path) => (path, "component"),
     };
     let path = path.strip_prefix(".").unwrap_or(path).display();
-    let kind = kind.map_or_else(|| "kind not known".to_string(), |kind| kind.to_string());
+    let kind = match (checked.kind, checked.expected) {
+        (Some(kind), _) => kind.to_string(),
+        // The problem says why, and what it is instead if it is of another kind.
+        (None, Some(expected)) => format!("not loaded; queries use it as a {expected}"),
+        (None, None) => "kind not known".to_string(),
+    };
     writeln!(out, "node {}  {path}  {language}, {kind}", node.name.text).expect(HOLDS);
     for line in node.limits.shown(&node.source).to_string().lines() {
         writeln!(out, "  {line}").expect(HOLDS);
@@ -260,8 +268,9 @@ limits: { output: 1000 }
         let read = |text: &str| Settings::parse(text, "sangre.yaml", Path::new("."), &|_| None).expect("it reads");
         let settings = read(text);
         let mut told = String::new();
-        write_node(&mut told, &settings.nodes[0], Some(NodeKind::Filter));
-        write_node(&mut told, &settings.nodes[1], None);
+        let filter = Checked { kind: Some(NodeKind::Filter), expected: Some(NodeKind::Filter), problem: None };
+        write_node(&mut told, &settings.nodes[0], &filter);
+        write_node(&mut told, &settings.nodes[1], &Checked::default());
         let expect = "node hours  nodes/hours.py  Python, filter
   deadline: 90s, memory: 256MiB
   limits: { size: 64MiB, files: 1000, output: 1000B, depth: 100, messages: 4MiB, log_lines: 100, calls: 1, growth: 1536KiB }

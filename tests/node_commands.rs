@@ -352,6 +352,13 @@ async fn what_is_asked_wrongly_is_said() -> Result<()> {
         "export function reduce(rows, args) { if (!rows.length) throw new Error('none'); return rows.length; }\n",
     )?;
     folder.write("lib/bad.js", "export let = 1;")?;
+    folder.write("lib/nested/throws.js", "export const thrower = () => { throw new Error('none'); };\n")?;
+    folder.write(
+        "lib/calls.js",
+        "import { thrower } from './nested/throws.js';\nexport const reduce = () => thrower();\n",
+    )?;
+    folder.write("lib/imports.js", "import './nested/bad.js';\nexport const reduce = () => 1;\n")?;
+    folder.write("lib/nested/bad.js", "export let = 1;")?;
     folder.write("lib/none.js", "export const redcue = (rows) => rows.length;")?;
     folder.write("rows.json", r#"[{ "id": 1 }]"#)?;
     folder.write("lists.json", "[[1], []]")?;
@@ -363,6 +370,9 @@ async fn what_is_asked_wrongly_is_said() -> Result<()> {
         ("test sum.js --rows absent.json", "cannot read absent.json"),
         ("test sum.js --rows sum.js", "sum.js is not JSON"),
         ("inspect lists.json", "error: lists.json is not a script this server runs"),
+        // As a terminal finds them.
+        ("test lib/calls.js --rows lists.json", "row 0: lib/nested/throws.js:1: Error: none, called at calls.js:2\n"),
+        ("test lib/imports.js --rows lists.json", "error: lib/nested/bad.js:1:8: SyntaxError"),
         ("test lib/bad.js --rows lists.json", "error: lib/bad.js:1:8: SyntaxError"),
         ("test lib/none.js --rows lists.json", "error: lib/none.js exports no node, but redcue: export"),
         ("test lib/absent.js --rows lists.json", "error: lib/absent.js does not exist"),

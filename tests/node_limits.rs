@@ -73,13 +73,13 @@ async fn check_prints_every_node_with_its_limits() -> Result<()> {
     }
     // One that cannot be loaded, or is another kind, is shown with the kind that queries want.
     for (source, problem) in [
-        ("export const keep = () => true;", "nodes.score: is a filter, but queries use it as a map\n"),
-        ("export const keep = ;", "nodes.score: score.js:1:21: SyntaxError: unexpected ';'\n"),
+        ("export const keep = () => true;", "nodes.score: is a filter, but queries use it as a map\n".to_string()),
+        ("export const keep = ;", format!("nodes.score: {}:1:21: SyntaxError: unexpected ';'\n", path("score.js"))),
     ] {
         fs::write(file("score.js"), source)?;
         let (_, text) = verdict("check", &stage.settings).await?;
         let told = format!("node score  {}  JavaScript, not loaded; queries use it as a map\n", path("score.js"));
-        assert!(text.contains(&told) && text.contains(problem), "{told:?}, {problem:?} are not in:\n{text}");
+        assert!(text.contains(&told) && text.contains(&problem), "{told:?}, {problem:?} are not in:\n{text}");
     }
     Ok(())
 }

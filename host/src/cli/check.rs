@@ -17,7 +17,7 @@ use crate::dataflow::plan::Plan;
 use crate::query::tree::{Kind, Tree};
 use crate::query::{Compiled, Origin, ResolvedParam, Warning, compile, replica_identities};
 use crate::source::{PostgresSource, SourceConfig};
-use crate::wasm::{HostSettings, NodeEvent, NodeHost, NodeKind};
+use crate::wasm::{self, HostSettings, NodeEvent, NodeHost, NodeKind};
 
 /// How long all nodes together may take to load, beside their time for compiling: the first script builds its runtime.
 const LOADING: Duration = Duration::from_secs(120);
@@ -165,6 +165,9 @@ async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<Che
     let _ = tokio::time::timeout(patience, all).await;
     let problem = |node: &NodeSettings, told: Option<Option<String>>| {
         let reason = told.unwrap_or_else(|| Some(format!("it was not loaded within {} s", patience.as_secs())))?;
+        let (NodeSource::Script(path) | NodeSource::Component(path)) = &node.source;
+        let folder = path.strip_prefix(".").unwrap_or(path).parent();
+        let reason = folder.and_then(|folder| wasm::placed(folder, &reason)).unwrap_or(reason);
         let place = node.name.place;
         Some(format!("{}:{}:{}: nodes.{}: {reason}", settings.file, place.line, place.column, node.name.text))
     };

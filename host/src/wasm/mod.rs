@@ -49,5 +49,5 @@ pub use inspect::{Gives, Import, Inspected, inspect};
 pub use limits::Limits;
 pub use program::NodeKind;
 pub use tools::{Stop, ToolError};
-pub use trial::{Answer, Given, Trial, TrialError};
+pub use trial::{Answer, Given, Trial, TrialError, placed};
 pub use usage::{Usage, Used};

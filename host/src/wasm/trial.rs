@@ -30,8 +30,18 @@ pub enum TrialError {
     NotLoaded { file: PathBuf, reason: String },
 }
 
-/// A reason that begins with its place needs no other; a language names the file without its folder.
+/// `message` with its place as a terminal finds it, if it begins with one: a language names files as they are in the node's `folder`.
+pub fn placed(folder: &Path, message: &str) -> Option<String> {
+    let (place, _) = message.split_once(':').filter(|(place, _)| !place.is_empty())?;
+    let path = folder.join(place);
+    path.is_file().then(|| format!("{}{}", path.display(), &message[place.len()..]))
+}
+
+/// A reason that begins with its place needs no other.
 fn located(file: &Path, reason: &str) -> String {
+    if let Some(placed) = file.parent().and_then(|folder| placed(folder, reason)) {
+        return placed;
+    }
     let shown = file.display().to_string();
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let begins = |place: &str| reason.strip_prefix(place).is_some_and(|rest| rest.starts_with([':', ' ']));

@@ -17,7 +17,7 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::{build, project, size_of};
 use crate::data::Value;
-use crate::wasm::{Answer, Given, NodeKind, NodeSource, Stop, Trial, Used};
+use crate::wasm::{self, Answer, Given, NodeKind, NodeSource, Stop, Trial, Used};
 
 /// Rows that are asked one by one, each of an instance of its own, which takes up to some milliseconds.
 const ALONE: usize = 500;
@@ -35,7 +35,8 @@ pub async fn run(path: &Path, rows: &Path, args: &str, given: Given, stop: Stop)
     check_rows(trial.kind(), &rows)?;
     let report = tokio::task::spawn_blocking(move || Report::of(&trial, &args, &rows)).await?;
     std::io::stdout().write_all(report.answers().as_bytes())?;
-    std::io::stderr().write_all(report.remarks().as_bytes())?;
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    std::io::stderr().write_all(report.remarks(folder.unwrap_or(path)).as_bytes())?;
     Ok(if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -138,11 +139,13 @@ impl Report {
         text
     }
 
-    fn remarks(&self) -> String {
+    /// What is said of the answers; `folder` is that of the node's source.
+    fn remarks(&self, folder: &Path) -> String {
         let mut text = String::new();
         for (row, answer) in self.answers.iter().enumerate() {
             if let Err(error) = answer {
-                let _ = writeln!(text, "row {row}: {error}");
+                let error = error.to_string();
+                let _ = writeln!(text, "row {row}: {}", wasm::placed(folder, &error).unwrap_or(error));
             }
         }
         for (row, how, answer) in self.impure.iter().take(TOLD) {

@@ -8,6 +8,8 @@
 mod answer;
 #[path = "../../../../../wit/rust/sangre-node/src/finite.rs"]
 mod finite;
+#[path = "../../../../../wit/rust/sangre-node/src/misfit.rs"]
+mod misfit;
 #[path = "../../../nodes/place/src/place.rs"]
 mod place;
 
@@ -15,7 +17,7 @@ use extism_pdk::{Error, FnResult, plugin_fn};
 
 #[plugin_fn]
 pub fn transform(batch: String) -> FnResult<String> {
-    let answers = answer::answer(&batch, |row, args| Ok(place::shown(row, args)));
+    let answers = answer::answer("row", &batch, |row, args| Ok(place::shown(row, args)));
     match answers.failures.first() {
         None => Ok(answers.values),
         Some((row, message)) => Err(Error::msg(format!("row {row}: {message}")).into()),

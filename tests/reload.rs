@@ -273,7 +273,9 @@ async fn a_reload_that_is_asked_for_answers_with_its_outcome() -> Result<()> {
     scripted.server.get("/places").await?;
     let back = scripted.node_until(|node| node["state"] == "outdated").await?;
     assert_eq!(back["version"], node["version"], "the one before is asked again");
-    assert!(back["error"].to_string().contains("failed on 3 of 3 rows at once, last: score.js:1: Error: no"), "{back}");
+    let file = scripted.file();
+    let expected = format!("failed on 3 of 3 rows at once, last: {}:1: Error: no", file.display());
+    assert!(back["error"].to_string().contains(&expected), "{back}");
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! One node as the writer knows it: the version that is asked, the one to go back to, what is asked and what waits.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +10,7 @@ use super::conduct::Conduct;
 use super::tally::NodeTally;
 use crate::dataflow::guest::{GuestCall, NodeVersion};
 use crate::dataflow::plan::NodeId;
-use crate::wasm::NodeKind;
+use crate::wasm::{self, NodeKind};
 
 /// Calls of one version of a node in one tick.
 pub(super) type Batch = ((NodeId, NodeVersion, u64), Vec<Arc<GuestCall>>);
@@ -38,6 +39,8 @@ pub(super) struct Node {
     pub backlog: Vec<Arc<GuestCall>>,
     /// Whether it has said if it can be loaded.
     pub reported: bool,
+    /// Of its file.
+    pub folder: PathBuf,
     pub conduct: Conduct,
     pub failures: Failures,
     pub tally: Arc<NodeTally>,
@@ -84,6 +87,11 @@ pub(super) struct Failures {
 impl Node {
     pub(super) fn change(&self, node: NodeId) -> Change {
         Change { node, version: self.version.filter(|_| self.fits() && !self.conduct.rests()), tick: self.tick }
+    }
+
+    /// What it said, with its place as a terminal finds it.
+    pub(super) fn placed(&self, message: &str) -> String {
+        wasm::placed(&self.folder, message).unwrap_or_else(|| message.to_owned())
     }
 
     /// Whether it is what queries use it as. If they change it may not be, and its answers mean nothing to them.

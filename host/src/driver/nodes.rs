@@ -124,6 +124,7 @@ impl Nodes {
             }
             NodeEvent::Failed { node: id, reason } => {
                 let (node, info) = (self.nodes.get_mut(&id)?, infos.get_mut(&id)?);
+                let reason = node.placed(&reason);
                 node.reported = true;
                 let stays = !info.version.is_empty() && node.fits();
                 let told = if stays { "; the version before stays" } else { "" };
@@ -180,6 +181,7 @@ impl Nodes {
                 node.version = Some(before);
                 node.conduct = Conduct::again(is_proven);
                 let last = std::mem::take(&mut node.failures).last;
+                let last = node.placed(&last);
                 change(&mut |info| {
                     let Outcome { failed, answered, .. } = outcome;
                     let version = &info.version;
@@ -212,10 +214,12 @@ impl Nodes {
         }
         for call in calls.iter().rev() {
             let Some(error) = self.failure(call) else { continue };
-            let Some(Node { failures, conduct, .. }) = self.nodes.get_mut(&call.node) else { continue };
-            if failures.told.is_some_and(|told| told.elapsed() < TELL) {
+            let Some(node) = self.nodes.get_mut(&call.node) else { continue };
+            if node.failures.told.is_some_and(|told| told.elapsed() < TELL) {
                 continue;
             }
+            let error = node.placed(&error.message);
+            let Node { failures, conduct, .. } = node;
             let mut input = call.input.to_json();
             if input.len() > SHOWN {
                 input.truncate(input.floor_char_boundary(SHOWN));

@@ -4,6 +4,7 @@
 //! there until no query uses the one before.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::NodeOptions;
@@ -74,7 +75,9 @@ impl Nodes {
             let (id, tally) = (options.id, shared.tally.add(options.id));
             let spec = NodeSpec { usage: tally.usage.clone(), ..options.spec(plan) };
             shared.nodes.send_modify(|infos| drop(infos.insert(id, options.info())));
-            self.nodes.insert(id, Node { every: options.every, expected: spec.kind, tally, ..Node::default() });
+            let folder = options.source.path().parent().map(Path::to_owned).unwrap_or_default();
+            let node = Node { every: options.every, expected: spec.kind, folder, tally, ..Node::default() };
+            self.nodes.insert(id, node);
             self.next = self.next.max(NodeId(id.0 + 1));
             specs.push(spec);
         }

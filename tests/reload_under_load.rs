@@ -1,4 +1,4 @@
-//! A node's file is replaced again and again while thousands of commits a second go through the node: no state mixes
+//! A node's file is replaced again and again, or the node by another in the configuration, while thousands of commits a second go through the node: no state mixes
 //! versions, and nothing is lost.
 //!
 //! Rows hold counters that only grow, and each commit adds one to two rows of a group, so that a state that is too old, half a
@@ -42,6 +42,7 @@ fn source(letter: char, body: &str) -> String {
 /// A server whose queries go through a node, and clients that follow them.
 struct Stage {
     server: Server,
+    settings: Value,
     database: Database,
     folder: TempDir,
     views: Vec<View>,
@@ -95,7 +96,7 @@ impl Stage {
         let views = (0..SHAPES.len()).map(|number| View::start(&server.address, number, course.clone())).collect();
         let mut pace = interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stage = Stage { server, database, folder, views, course, letter: 'A', reloads: 0, pace };
+        let mut stage = Stage { server, settings, database, folder, views, course, letter: 'A', reloads: 0, pace };
         stage.seen().await?;
         Ok(stage)
     }
@@ -109,9 +110,27 @@ impl Stage {
 
     /// Takes the other version, and reads a document while that happens.
     async fn reload(&mut self) -> Result<()> {
+        self.next();
+        self.write(&source(self.letter, ""))?;
+        self.read().await
+    }
+
+    /// The same by another node, whose file the configuration names from now on.
+    async fn replace(&mut self) -> Result<()> {
+        self.next();
+        let file = self.folder.path().join(format!("{}.js", self.reloads));
+        fs::write(&file, source(self.letter, ""))?;
+        self.settings["nodes"]["stamp"]["script"] = json!(file);
+        self.server.rewrite(&self.settings)?;
+        self.read().await
+    }
+
+    fn next(&mut self) {
         self.letter = if self.letter == 'A' { 'B' } else { 'A' };
         self.reloads += 1;
-        self.write(&source(self.letter, ""))?;
+    }
+
+    async fn read(&self) -> Result<()> {
         let answer = self.server.get("/all").await?;
         ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
         counters::check(&answer.json()?, counters::ROWS).map(drop)
@@ -172,6 +191,16 @@ fn budget() -> Duration {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_state_mixes_versions_and_nothing_is_lost() -> Result<()> {
+    under_load(Stage::reload).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_state_mixes_nodes_of_two_configurations_and_nothing_is_lost() -> Result<()> {
+    under_load(Stage::replace).await
+}
+
+/// Has the node replaced for as long as the budget lasts.
+async fn under_load(replace: impl AsyncFn(&mut Stage) -> Result<()>) -> Result<()> {
     let (seed, begin) = (first_seed(), Instant::now());
     eprintln!("reload: SANGRE_SEED={seed}");
     let mut dice = Dice::new(seed);
@@ -183,10 +212,10 @@ async fn no_state_mixes_versions_and_nothing_is_lost() -> Result<()> {
         stage.pace.tick().await;
         // Some versions come while the one before is still on its way to the clients; the last is another than they hold.
         for _ in 0..2 * dice.weighted(&[3, 1, 1]) {
-            stage.reload().await?;
+            replace(&mut stage).await?;
             tokio::time::sleep(BURST).await;
         }
-        stage.reload().await?;
+        replace(&mut stage).await?;
         stage.seen().await.with_context(|| format!("SANGRE_SEED={seed}"))?;
         seen += 1;
     }

@@ -249,13 +249,34 @@ async fn a_version_that_fails_on_recent_rows_is_not_taken() -> Result<()> {
     stage.write("score", "export function transform(place) { return place.name.length; }")?;
     let node = stage.state("score", "outdated").await?;
     assert_eq!(node["version"], before["version"]);
-    let reason = "failed on 2 of 3 rows that the version before answered, the last: score.js:1";
+    let reason = "failed on 2 of the first 2 rows that it was tried on, all answered by the version before, the last: ";
     assert!(node["error"].as_str().is_some_and(|error| error.starts_with(reason)), "{node}");
     stage.run("update places set rating = 9 where id = 10").await?;
     let message = held.client.patch().await?;
     held.document.apply(&message)?;
     assert!(scored(held.value(), 3), "{}", held.value());
     assert_eq!(held.value()[0]["rating"], 9, "nothing came between: {message}");
+    Ok(())
+}
+
+/// Whoever saves a mistake a second time is told of it a second time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_comes_again_is_asked_again_what_it_failed_on() -> Result<()> {
+    let bad = hostile("throw new Error('no');");
+    let stage = Stage::start(&[("score", GOOD)], "skip").await?;
+    let mut held = stage.follow("/score").await?;
+    held.until("live", |value| scored(value, 3)).await?;
+    for _ in 0..2 {
+        stage.write("score", &bad)?;
+        held.until("degraded", |value| scored(value, 2)).await?;
+        let node = stage.state("score", "failing").await?;
+        let error = node["error"].as_str().unwrap_or_default();
+        assert!(error.starts_with("failed once so far, last: "), "{node}");
+        assert!(error.contains("score.js:1: Error: no; its input was {") && error.contains("\"id\""), "{node}");
+        stage.write("score", GOOD)?;
+        held.until("live", |value| scored(value, 3)).await?;
+        stage.state("score", "running").await?;
+    }
     Ok(())
 }
 

@@ -64,7 +64,7 @@ impl Edited {
 
     /// Saves the settings, and waits until they are served.
     async fn save(&self) -> Result<()> {
-        const SERVED: &str = "queries and nodes have changed: they are served as they are now";
+        const SERVED: &str = "its queries and nodes are served as they are now";
         let before = self.server.running.log().matches(SERVED).count();
         self.server.rewrite(&self.settings)?;
         self.server.running.said(|log| log.matches(SERVED).count() > before).await
@@ -149,11 +149,16 @@ async fn a_node_that_nobody_mentions_any_more_is_gone() -> Result<()> {
     edited.server.running.said(|log| log.contains("node \"twice\" is not among the nodes")).await?;
     edited.server.running.said(|log| log.contains("the one before stays")).await?;
     assert_eq!(edited.names().await?, ["twice", "other"]);
+    let ready = http::get(&edited.server.admin, "/readyz", &[]).await?;
+    let said = ready.json()?["reasons"].to_string();
+    assert!(ready.status == 200 && said.contains("the changed configuration is not used: "), "{said}");
+    assert!(said.contains("is not among the nodes"), "{said}");
     edited.settings["queries"].as_object_mut().context("queries")?.remove("twice");
     edited.save().await?;
     let (error, code) = client.refusal().await?;
     assert_eq!((error["code"].as_str(), code), (Some("unknown_route"), Some(4404)));
     assert_eq!(edited.names().await?, ["other"]);
+    assert_eq!(http::get(&edited.server.admin, "/readyz", &[]).await?.json()?["reasons"], json!([]));
     let metrics = http::get(&edited.server.admin, "/metrics", &[]).await?.text();
     assert!(!metrics.contains("twice") && metrics.contains("other"), "{metrics}");
     let gone = http::request("POST", &edited.server.admin, "/nodes/twice/reload", &[], "").await?;

@@ -326,6 +326,21 @@ async fn a_ping_is_answered() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_close_is_answered() -> Result<()> {
+    use anyhow::Context as _;
+    use futures_util::StreamExt as _;
+    use tokio_tungstenite::tungstenite::Message;
+    let world = World::start().await?;
+    let mut socket = crate::support::client::web_socket(&world.server.address, "/users/1", &[]).await?;
+    socket.next().await.context("the document")??;
+    socket.close(None).await?;
+    // An error would be a connection that ends without it.
+    let said: Vec<_> = socket.by_ref().collect::<Vec<_>>().await.into_iter().collect::<Result<_, _>>()?;
+    assert!(matches!(said[..], [Message::Close(_)]), "{said:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_admin_port_says_how_the_server_is() -> Result<()> {
     let world = World::start().await?;
     for path in ["/healthz", "/readyz"] {

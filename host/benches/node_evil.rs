@@ -181,7 +181,7 @@ async fn measure(postgres: &PrivatePostgres, guest: &Evil, round: usize) -> Resu
     let before = resident(&side)?;
     let of_block = side.block_at_once().await?;
     let grown = resident(&side)? - before;
-    ensure!(side.server.running.log().contains("failed on"), "it misbehaves, and the log says so");
+    ensure!(side.server.running.log().contains(") failed "), "it misbehaves, and the log says so");
     let begin = Instant::now();
     let next = file.with_extension("new");
     std::fs::write(&next, guest.source.good()?)?;

@@ -71,6 +71,8 @@ async fn replace(
     mut changes: mpsc::Receiver<()>,
     handle: Handle,
 ) {
+    // What the server was started with.
+    let started = settings.clone();
     let mut seen = std::fs::read_to_string(&file).unwrap_or_default();
     while changes.recv().await.is_some() {
         while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok_and(|more| more.is_some()) {}
@@ -84,26 +86,29 @@ async fn replace(
         seen = text;
         match recipe.settings() {
             Ok(newer) => {
-                warn_of_restart(&settings, &newer);
+                warn_of_restart(&started, &settings, &newer);
                 settings = newer;
                 handle.replace(settings.queries.clone(), settings.tables.clone(), node_options(&settings)).await;
             }
-            Err(error) => tracing::error!("the changed configuration is not used, the one before stays:\n{error}"),
+            Err(error) => handle.refuse(&error),
         }
     }
 }
 
-/// Says what of a change needs a restart.
-fn warn_of_restart(before: &Settings, now: &Settings) {
-    let differs = [
-        ("database", before.database != now.database),
-        ("listen", before.listen != now.listen),
-        ("admin", before.admin != now.admin),
-        ("origins", before.origins != now.origins),
-        ("auth", before.auth != now.auth),
-        ("limits", before.limits != now.limits),
-    ];
-    for (name, _) in differs.into_iter().filter(|(_, differs)| *differs) {
+/// Says what of a change needs a restart: it is neither as it was in the file before, nor as it is in the server.
+fn warn_of_restart(started: &Settings, before: &Settings, now: &Settings) {
+    let differing = |than: &Settings| {
+        [
+            ("database", than.database != now.database),
+            ("listen", than.listen != now.listen),
+            ("admin", than.admin != now.admin),
+            ("origins", than.origins != now.origins),
+            ("auth", than.auth != now.auth),
+            ("limits", than.limits != now.limits),
+        ]
+    };
+    let both = differing(started).into_iter().zip(differing(before));
+    for ((name, _), _) in both.filter(|((_, from_started), (_, from_before))| *from_started && *from_before) {
         tracing::warn!("`{name}` has changed in the configuration: it takes effect at the next start");
     }
 }

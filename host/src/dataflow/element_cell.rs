@@ -128,7 +128,7 @@ impl Engine {
         let inputs = Inputs { element, row: &row, params: &params, versions: &versions };
         let mut calls = Calls::new();
         let outcome = run_steps(&mut self.context(), &inputs, base, &mut calls);
-        self.note_failing(Dirty::Element(id), any_failed(&calls));
+        self.note_failing(Dirty::Element(id), any_failed(&calls), matches!(outcome, Outcome::Waiting(_)));
         let cell = &mut self.elements[id];
         if matches!(outcome, Outcome::Waiting(_)) {
             cell.asked = calls;

@@ -371,6 +371,8 @@ impl Engine {
             let mut versions = (*self.versions).clone();
             versions.0[node.0 as usize] = now;
             self.versions = Arc::new(versions);
+            // Of a version that comes again somebody wants to know why it fails, and has been told nothing since.
+            version.into_iter().for_each(|version| self.memo.forget_failures(node, version));
             self.mark_users(node, |_| true);
         }
         self.finish(Cause::Other)

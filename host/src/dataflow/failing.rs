@@ -10,11 +10,11 @@ use super::cells::{DocumentKey, Reader};
 use super::engine::{Dirty, Engine};
 
 impl Engine {
-    /// Notes whether a node failed on what the cell itself asked.
-    pub(super) fn note_failing(&mut self, cell: Dirty, failed: bool) {
+    /// Notes whether a node failed on what the cell itself asked. One that waits shows for now what it showed before.
+    pub(super) fn note_failing(&mut self, cell: Dirty, failed: bool, waits: bool) {
         if failed {
             self.failing.insert(cell);
-        } else {
+        } else if !waits {
             self.failing.remove(&cell);
         }
     }

@@ -391,7 +391,7 @@ impl Engine {
         let (mut open, mut calls) = (Vec::new(), Calls::new());
         let settled = settle(&mut self.context(), &frame, &mut cell.stages, First::Cells, &mut open, &mut calls);
         let failed = any_failed(&calls) || cell.stages.iter().any(|stage| stage.failed > 0);
-        self.note_failing(Dirty::List(id), failed);
+        self.note_failing(Dirty::List(id), failed, matches!(settled, Settled::Waiting));
         cell.calls = calls;
         self.wait(Waiter::List(id), &open);
         match settled {

@@ -98,6 +98,12 @@ impl Memo {
         self.forget(|call| call.node == node && call.is_passing_failure());
     }
 
+    /// Questions that this version failed on are asked anew when they are asked again.
+    pub(super) fn forget_failures(&mut self, node: NodeId, version: NodeVersion) {
+        let failed = |call: &GuestCall| matches!(call.answer(), Some(Err(_)));
+        self.forget(|call| call.node == node && call.version == version && failed(call));
+    }
+
     /// What this version was asked is asked anew, should it be loaded again.
     pub(super) fn forget_version(&mut self, node: NodeId, version: NodeVersion) {
         self.forget(|call| call.node == node && call.version == version);

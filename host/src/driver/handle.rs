@@ -216,7 +216,8 @@ pub enum After {
 pub struct Health {
     /// Empty: ready. Otherwise what is missing, one sentence each.
     pub reasons: Vec<String>,
-    /// Queries that are not served and nodes that nothing runs of, and why, one line for each mistake: for the operator. All else is served.
+    /// Queries that are not served, nodes that nothing runs of, an edit of the configuration that is not used, and why, one line for each
+    /// mistake: for the operator. All else is served.
     pub broken: Vec<String>,
 }
 

@@ -228,15 +228,16 @@ impl Nodes {
             shared.nodes.send_modify(|infos| {
                 let Some(info) = infos.get_mut(&call.node) else { return };
                 tracing::warn!(
-                    "node {} (version {:016x}) failed on {} rows, last: {error}; its input was {input}",
+                    "node {} (version {:016x}) failed {}, last: {error}; its input was {input}",
                     info.name,
                     call.version.0,
-                    failures.untold,
+                    times(failures.untold),
                 );
                 if !conduct.rests() {
                     info.state = NodeState::Failing;
                 }
-                info.error = Some(format!("failed on {} rows so far, last: {error}", failures.rows));
+                let failed = times(failures.rows);
+                info.error = Some(format!("failed {failed} so far, last: {error}; its input was {input}"));
             });
             failures.untold = 0;
             failures.told = Some(Instant::now());
@@ -341,6 +342,11 @@ impl Nodes {
 pub(super) trait Asked: Future<Output = Vec<Arc<GuestCall>>> + Send + 'static {}
 
 impl<F: Future<Output = Vec<Arc<GuestCall>>> + Send + 'static> Asked for F {}
+
+/// A row that is asked again and fails again counts again.
+fn times(number: u64) -> String {
+    if number == 1 { "once".into() } else { format!("{number} times") }
+}
 
 fn ask(host: &NodeHost, node: &mut Node, ((id, version, _), calls): Batch) -> impl Asked + use<> {
     node.open += 1;

@@ -73,6 +73,8 @@ pub(super) struct Shared {
     pub health: watch::Sender<Vec<String>>,
     /// What is wrong with queries that are not served.
     broken: watch::Sender<Vec<String>>,
+    /// What is wrong with the configuration as it is now, which is not used.
+    pub(super) refused: watch::Sender<Vec<String>>,
     /// The routes that the configuration has, for as long as nothing is served.
     declared: Routes,
     pub nodes: watch::Sender<BTreeMap<NodeId, NodeInfo>>,
@@ -92,6 +94,7 @@ impl Shared {
             position: watch::Sender::new(Lsn(0)),
             health: watch::Sender::new(vec![NOT_BEGUN.into()]),
             broken: watch::Sender::default(),
+            refused: watch::Sender::default(),
             declared: Routes::declared(&options.queries),
             tally: Tally::default(),
             nodes: watch::Sender::new(options.nodes.iter().map(|node| (node.id, node.info())).collect()),
@@ -128,6 +131,11 @@ impl Shared {
     /// Notes which queries are not served, and why.
     pub(super) fn set_broken(&self, problems: &Problems, file: &str) {
         self.broken.send_replace(problems.0.iter().map(|problem| problem.in_file(file)).collect());
+    }
+
+    /// Notes what is wrong with the configuration as it is now.
+    pub(super) fn refuse(&self, problems: Vec<String>) {
+        self.refused.send_replace(problems);
     }
 
     fn serving(&self) -> Result<Serving, Problem> {
@@ -184,6 +192,12 @@ impl Handle {
     pub async fn replace(&self, queries: Vec<Query>, tables: Vec<TableRule>, nodes: Vec<NodeOptions>) {
         // The writer is gone: so is what would be replaced.
         let _ = self.shared.commands.send(Command::Replace { queries, tables, nodes }).await;
+    }
+
+    /// The configuration as it is now cannot be used, for this reason: the one before stays, and the operator is told.
+    pub fn refuse(&self, reason: &dyn std::fmt::Display) {
+        tracing::error!("the changed configuration is not used, the one before stays:\n{reason}");
+        self.shared.refuse(reason.to_string().lines().map(str::to_owned).collect());
     }
 
     /// Waits until it is known how the start went: the stream has begun, or what it waits for is known. False: the engine has
@@ -294,6 +308,8 @@ impl Documents for Handle {
         for node in self.nodes().iter().filter(|node| node.state == NodeState::Broken) {
             broken.push(format!("node {} cannot be loaded: {}", node.name, node.error.as_deref().unwrap_or_default()));
         }
+        let refused = self.shared.refused.borrow();
+        broken.extend(refused.iter().map(|line| format!("the changed configuration is not used: {line}")));
         Health { reasons: self.shared.health.borrow().clone(), broken }
     }
 

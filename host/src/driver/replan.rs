@@ -69,22 +69,28 @@ impl Writer {
             }
             (Why::Configuration(options), Ok(compiled)) if compiled.problems.is_empty() => {
                 if let Err(error) = self.nodes.adopt(&options.nodes, &compiled.plan, &self.shared) {
-                    tracing::error!("the changed configuration is not used, the one before stays: {error}");
+                    self.refuse(error.to_string());
                     return Ok(());
                 }
+                self.shared.refused.send_replace(Vec::new());
                 self.options = options;
                 self.shared.set_broken(&compiled.problems, &self.options.file);
                 self.replace_plan(compiled);
             }
             // What is wrong with its queries was logged when they were resolved.
-            (Why::Configuration(_), Ok(_)) => {
-                tracing::error!("the changed configuration is not used: the one before stays")
+            (Why::Configuration(options), Ok(compiled)) => {
+                tracing::error!("the changed configuration is not used: the one before stays");
+                let problems = compiled.problems.0.iter();
+                self.shared.refuse(problems.map(|problem| problem.in_file(&options.file)).collect());
             }
-            (Why::Configuration(_), Err(error)) => {
-                tracing::error!("the changed configuration is not used, the one before stays: {error}");
-            }
+            (Why::Configuration(_), Err(error)) => self.refuse(error.to_string()),
         }
         Ok(())
+    }
+
+    fn refuse(&self, reason: String) {
+        tracing::error!("the changed configuration is not used, the one before stays: {reason}");
+        self.shared.refuse(vec![reason]);
     }
 
     /// Goes on with this plan in a new stream, since the one there is does not tell all of its tables.
@@ -106,7 +112,7 @@ impl Writer {
         let serving = Serving { routes: self.routes.clone(), source: self.source.clone(), generation: self.generation };
         let before = self.shared.serving.write().expect("nothing panics under it").replace(serving);
         if before.is_some_and(|before| before.generation != self.generation) {
-            tracing::info!("queries and nodes have changed: they are served as they are now");
+            tracing::info!("the configuration is good: its queries and nodes are served as they are now");
         }
     }
 

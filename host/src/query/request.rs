@@ -85,7 +85,7 @@ pub enum RequestError {
     #[error("there is nothing at this path")]
     UnknownRoute,
     /// Code `query_broken`.
-    #[error("the query \"{0}\" does not fit the database")]
+    #[error("the query \"{0}\" cannot be served as it is written: the log says why")]
     Broken(String),
     #[error("there is no parameter \"{0}\"")]
     UnknownParameter(String),

@@ -35,8 +35,10 @@ const READ_BYTES: usize = 512;
 
 /// How a conversation ends.
 enum End {
-    /// The client has closed, or its connection has.
+    /// The connection has ended.
     Gone,
+    /// The client has said that it closes.
+    Closed,
     /// Nothing was heard of it for too long.
     Silent,
     /// It is told why.
@@ -80,6 +82,11 @@ async fn talk(shared: &Shared, socket: WebSocket, asked: Result<Request, Problem
     };
     let close = match end {
         End::Gone => return,
+        End::Closed => {
+            // The answer to its close is sent by reading on.
+            let _ = timeout(shared.timing.closing, rest(&mut stream)).await;
+            return;
+        }
         End::Silent => CloseFrame { code: 1001, reason: Utf8Bytes::from_static("silence") },
         End::Told(problem) => {
             let reference = answer::report(&problem, path);
@@ -94,10 +101,15 @@ async fn talk(shared: &Shared, socket: WebSocket, asked: Result<Request, Problem
     // The client's own close is waited for: closing a connection with unread bytes would throw away what it has not read.
     let farewell = async {
         sink.send(Message::Close(Some(close))).await?;
-        while let Some(Ok(_)) = stream.next().await {}
+        rest(&mut stream).await;
         Ok::<_, axum::Error>(())
     };
     let _ = timeout(shared.timing.closing, farewell).await;
+}
+
+/// Hears the client out.
+async fn rest(stream: &mut Stream) {
+    while let Some(Ok(_)) = stream.next().await {}
 }
 
 async fn converse(shared: &Shared, request: Request, sink: &mut Sink, stream: &mut Stream) -> End {
@@ -117,7 +129,8 @@ async fn listen(shared: &Shared, stream: &mut Stream, outbox: &Outbox<Utf8Bytes>
     loop {
         let text = match timeout(shared.timing.silence, stream.next()).await {
             Err(_) => return End::Silent,
-            Ok(None | Some(Ok(Message::Close(_)))) => return End::Gone,
+            Ok(None) => return End::Gone,
+            Ok(Some(Ok(Message::Close(_)))) => return End::Closed,
             Ok(Some(Err(_))) => {
                 return bad(format!("not a valid frame, or larger than {} bytes", shared.limits.frame_bytes));
             }

@@ -65,8 +65,10 @@ pub enum NodeError {
     Script(String),
     #[error("is a {found}, but queries use it as a {expected}")]
     Kind { found: NodeKind, expected: NodeKind },
-    #[error("failed on {failed} of {rows} rows that the version before answered, the last: {last}")]
-    Probe { failed: usize, rows: usize, last: String },
+    #[error(
+        "failed on {failed} of the first {tried} rows that it was tried on, all answered by the version before, the last: {last}"
+    )]
+    Probe { failed: usize, tried: usize, last: String },
     #[error(transparent)]
     Tool(#[from] ToolError),
     #[error("the WebAssembly engine cannot be started: {0}")]

@@ -25,6 +25,7 @@ use super::runtime::{Language, Runtime};
 use super::slot::Slot;
 use super::sources::Sources;
 use super::tools::Stop;
+use super::trial::placed;
 use crate::data::with_causes;
 use crate::dataflow::guest::NodeVersion;
 
@@ -238,8 +239,17 @@ impl Keeper {
             usage: self.spec.usage.clone(),
             log: self.log.clone(),
         })?;
-        self.slot.recent.probe(&program)?;
+        self.slot.recent.probe(&program).map_err(|error| match error {
+            NodeError::Probe { failed, tried, last } => NodeError::Probe { failed, tried, last: self.placed(last) },
+            other => other,
+        })?;
         Ok(program)
+    }
+
+    /// What a guest said, with its place as a terminal finds it.
+    fn placed(&self, said: String) -> String {
+        let folder = self.spec.source.path().parent();
+        folder.and_then(|folder| placed(folder, &said)).unwrap_or(said)
     }
 
     /// What runs and reads scripts like `path`; built and compiled if this is the first.

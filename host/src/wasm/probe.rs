@@ -41,7 +41,7 @@ impl Recent {
         drop(recent);
         let rows: Vec<_> = calls.into_iter().filter(|call| matches!(GuestCall::answer(call), Some(Ok(_)))).collect();
         let mut failed = 0;
-        for call in &rows {
+        for (before, call) in rows.iter().enumerate() {
             let trial = Arc::new(Trial { call: call.clone(), failure: OnceLock::new() });
             let questions = Questions::new(vec![trial.clone()], program.numbers());
             let (range, text) = questions.batch(0, usize::MAX);
@@ -50,7 +50,7 @@ impl Recent {
             let Some(failure) = trial.failure.get() else { continue };
             failed += 1;
             if failed * 2 > rows.len() {
-                return Err(NodeError::Probe { failed, rows: rows.len(), last: failure.message.clone() });
+                return Err(NodeError::Probe { failed, tried: before + 1, last: failure.message.clone() });
             }
         }
         Ok(())

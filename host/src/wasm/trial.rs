@@ -32,7 +32,7 @@ pub enum TrialError {
 
 /// `message` with its place as a terminal finds it, if it begins with one: a language names files as they are in the node's `folder`.
 pub fn placed(folder: &Path, message: &str) -> Option<String> {
-    let (place, _) = message.split_once(':').filter(|(place, _)| !place.is_empty())?;
+    let (place, _) = message.split_once([':', ' ']).filter(|(place, _)| !place.is_empty())?;
     let path = folder.strip_prefix(".").unwrap_or(folder).join(place);
     path.is_file().then(|| format!("{}{}", path.display(), &message[place.len()..]))
 }

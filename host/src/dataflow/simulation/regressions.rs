@@ -35,6 +35,24 @@ fn that_a_node_holds_is_told_anew_of_who_waits_for_its_first_answers() {
     assert_eq!(play.engine.answered(&asked).blocked, [(document, Some(Blocked::Held))]);
 }
 
+/// While a row is asked again what a node failed on, its documents show no more than they did.
+#[test]
+fn a_document_that_lacks_a_row_lacks_it_while_that_is_asked_again() {
+    let mut play = Play::new(&[user(0, "a"), user(1, "b"), follow(0, 1), place(10, 1, 1, 0)]);
+    let document = play.open(DocumentId(0), 0);
+    play.answer_all();
+    let asked = play.engine.node_changed(FILTER, Some(NodeVersion(2)), 0).calls;
+    asked[0].resolve(Err(queries::late()));
+    play.step(|engine| engine.answered(&asked));
+    assert!(play.engine.failing_documents().contains(&document));
+    let again = play.engine.retry(FILTER).calls;
+    assert_eq!(again.len(), 1);
+    assert!(play.engine.failing_documents().contains(&document), "nothing is known yet");
+    again[0].resolve(Ok(true.into()));
+    play.step(|engine| engine.answered(&again));
+    assert!(!play.engine.failing_documents().contains(&document));
+}
+
 /// An engine and what snapshots see of its database. Nodes keep every row, and answer at once.
 struct Play {
     engine: Engine,

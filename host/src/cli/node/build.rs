@@ -26,7 +26,7 @@ pub async fn run(path: &Path, output: Option<PathBuf>, kind: Option<NodeKind>, s
     };
     let what = made.kind.map_or_else(|| "runtime".into(), |kind| kind.to_string());
     writeln!(std::io::stderr(), "built a {what}, {}, in {:.1} s", size_of(made.size), since.elapsed().as_secs_f64())?;
-    writeln!(std::io::stderr(), "sangre.yaml names it with `component: {}`", output.display())?;
+    writeln!(std::io::stderr(), "sangre.yaml names it with `component: {}`", project::named(&output).display())?;
     writeln!(std::io::stdout(), "{}", output.display())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -43,6 +43,13 @@ pub fn beside(source: &Source) -> PathBuf {
     }
 }
 
+/// What a `sangre.yaml` in a folder above calls the file at `path`, if there is one; else `path`.
+pub fn named(path: &Path) -> PathBuf {
+    let whole = absolute(path);
+    let folder = whole.ancestors().skip(1).find(|folder| folder.join("sangre.yaml").is_file());
+    folder.and_then(|folder| whole.strip_prefix(folder).ok()).unwrap_or(path).to_owned()
+}
+
 fn of_file(path: &Path) -> anyhow::Result<Source> {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if name == "Cargo.toml" {
@@ -116,6 +123,18 @@ mod tests {
         assert_eq!(found(), "b.mjs");
         write("Cargo.toml", "");
         assert_eq!(found(), "crate");
+    }
+
+    #[test]
+    fn a_configuration_names_a_file_from_its_own_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().join("nodes/open");
+        fs::create_dir_all(&dir).expect("made");
+        let component = dir.join("open.wasm");
+        fs::write(&component, "").expect("written");
+        assert_eq!(named(&component), component, "nobody knows where from");
+        fs::write(folder.path().join("sangre.yaml"), "").expect("written");
+        assert_eq!(named(&dir.join("../open/open.wasm")), Path::new("nodes/open/open.wasm"));
     }
 
     #[test]

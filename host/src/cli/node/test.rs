@@ -158,7 +158,10 @@ impl Report {
         let (rows, us) = (self.answers.len(), |time: Duration| time.as_secs_f64() * 1e6);
         let errors = self.answers.iter().filter(|answer| answer.is_err()).count();
         let _ = writeln!(text, "{} {}, {}", self.kind, count(rows, "row"), count(errors, "error"));
-        let _ = writeln!(text, "cost    {:.1} us for a row, on a warm instance", us(self.warm) / rows as f64);
+        let some = errors < rows;
+        if some {
+            let _ = writeln!(text, "cost    {:.1} us for a row, on a warm instance", us(self.warm) / rows as f64);
+        }
         let _ = writeln!(
             text,
             "in all  {}, {:.1} ms computed, {} of memory at most",
@@ -166,7 +169,7 @@ impl Report {
             us(self.total.computed) / 1e3,
             size_of(self.total.memory)
         );
-        if self.impure.is_empty() {
+        if some && self.impure.is_empty() {
             let alone = if self.alone < rows { format!("the first {} ", self.alone) } else { String::new() };
             let _ = writeln!(text, "pure    the same answers in another order, and {alone}one by one of new instances");
         }

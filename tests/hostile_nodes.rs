@@ -249,8 +249,12 @@ async fn a_version_that_fails_on_recent_rows_is_not_taken() -> Result<()> {
     stage.write("score", "export function transform(place) { return place.name.length; }")?;
     let node = stage.state("score", "outdated").await?;
     assert_eq!(node["version"], before["version"]);
-    let reason = "failed on 2 of the first 2 rows that it was tried on, all answered by the version before, the last: ";
-    assert!(node["error"].as_str().is_some_and(|error| error.starts_with(reason)), "{node}");
+    let file = stage.folder.path().join("score.js");
+    let reason = format!(
+        "failed on 2 of the first 2 rows that it was tried on, all answered by the version before, the last: {}:1",
+        file.display()
+    );
+    assert!(node["error"].as_str().is_some_and(|error| error.starts_with(&reason)), "{node}");
     stage.run("update places set rating = 9 where id = 10").await?;
     let message = held.client.patch().await?;
     held.document.apply(&message)?;

@@ -368,11 +368,14 @@ impl Engine {
     pub fn node_changed(&mut self, node: NodeId, version: Option<NodeVersion>, tick: u64) -> Effects {
         let now = version.map(|version| (version, tick));
         if self.plan.nodes.contains_key(&node) && self.versions.0[node.0 as usize] != now {
+            let before = self.versions.0[node.0 as usize];
             let mut versions = (*self.versions).clone();
             versions.0[node.0 as usize] = now;
             self.versions = Arc::new(versions);
             // Of a version that comes again somebody wants to know why it fails, and has been told nothing since.
-            version.into_iter().for_each(|version| self.memo.forget_failures(node, version));
+            if let Some(version) = version.filter(|version| before.is_none_or(|(before, _)| before != *version)) {
+                self.memo.forget_failures(node, version);
+            }
             self.mark_users(node, |_| true);
         }
         self.finish(Cause::Other)

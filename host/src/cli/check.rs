@@ -166,7 +166,7 @@ async fn check_nodes(settings: &Settings, plan: &Plan) -> anyhow::Result<Vec<Che
     let problem = |node: &NodeSettings, told: Option<Option<String>>| {
         let reason = told.unwrap_or_else(|| Some(format!("it was not loaded within {} s", patience.as_secs())))?;
         let (NodeSource::Script(path) | NodeSource::Component(path)) = &node.source;
-        let reason = path.parent().and_then(|folder| wasm::placed(folder, &reason)).unwrap_or(reason);
+        let reason = wasm::placed(path.parent().unwrap_or(Path::new("")), &reason);
         let place = node.name.place;
         Some(format!("{}:{}:{}: nodes.{}: {reason}", settings.file, place.line, place.column, node.name.text))
     };

@@ -91,7 +91,7 @@ impl Node {
 
     /// What it said, with its place as a terminal finds it.
     pub(super) fn placed(&self, message: &str) -> String {
-        wasm::placed(&self.folder, message).unwrap_or_else(|| message.to_owned())
+        wasm::placed(&self.folder, message)
     }
 
     /// Whether it is what queries use it as. If they change it may not be, and its answers mean nothing to them.

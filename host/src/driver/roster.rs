@@ -4,7 +4,6 @@
 //! there until no query uses the one before.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::NodeOptions;
@@ -75,7 +74,7 @@ impl Nodes {
             let (id, tally) = (options.id, shared.tally.add(options.id));
             let spec = NodeSpec { usage: tally.usage.clone(), ..options.spec(plan) };
             shared.nodes.send_modify(|infos| drop(infos.insert(id, options.info())));
-            let folder = options.source.path().parent().map(Path::to_owned).unwrap_or_default();
+            let folder = options.source.folder().to_owned();
             let node = Node { every: options.every, expected: spec.kind, folder, tally, ..Node::default() };
             self.nodes.insert(id, node);
             self.next = self.next.max(NodeId(id.0 + 1));

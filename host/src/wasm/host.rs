@@ -59,6 +59,11 @@ impl NodeSource {
             NodeSource::Script(path) | NodeSource::Component(path) => path,
         }
     }
+
+    /// Where the file is.
+    pub fn folder(&self) -> &Path {
+        self.path().parent().unwrap_or(Path::new(""))
+    }
 }
 
 /// One node of the configuration.

@@ -240,16 +240,12 @@ impl Keeper {
             log: self.log.clone(),
         })?;
         self.slot.recent.probe(&program).map_err(|error| match error {
-            NodeError::Probe { failed, tried, last } => NodeError::Probe { failed, tried, last: self.placed(last) },
+            NodeError::Probe { failed, tried, last } => {
+                NodeError::Probe { failed, tried, last: placed(self.spec.source.folder(), &last) }
+            }
             other => other,
         })?;
         Ok(program)
-    }
-
-    /// What a guest said, with its place as a terminal finds it.
-    fn placed(&self, said: String) -> String {
-        let folder = self.spec.source.path().parent();
-        folder.and_then(|folder| placed(folder, &said)).unwrap_or(said)
     }
 
     /// What runs and reads scripts like `path`; built and compiled if this is the first.

@@ -31,7 +31,11 @@ pub enum TrialError {
 }
 
 /// `message` with its place as a terminal finds it, if it begins with one: a language names files as they are in the node's `folder`.
-pub fn placed(folder: &Path, message: &str) -> Option<String> {
+pub fn placed(folder: &Path, message: &str) -> String {
+    found_in(folder, message).unwrap_or_else(|| message.to_owned())
+}
+
+fn found_in(folder: &Path, message: &str) -> Option<String> {
     let (place, _) = message.split_once([':', ' ']).filter(|(place, _)| !place.is_empty())?;
     let path = folder.strip_prefix(".").unwrap_or(folder).join(place);
     path.is_file().then(|| format!("{}{}", path.display(), &message[place.len()..]))
@@ -39,7 +43,7 @@ pub fn placed(folder: &Path, message: &str) -> Option<String> {
 
 /// A reason that begins with its place needs no other.
 fn located(file: &Path, reason: &str) -> String {
-    if let Some(placed) = file.parent().and_then(|folder| placed(folder, reason)) {
+    if let Some(placed) = file.parent().and_then(|folder| found_in(folder, reason)) {
         return placed;
     }
     let shown = file.display().to_string();

@@ -144,8 +144,7 @@ impl Report {
         let mut text = String::new();
         for (row, answer) in self.answers.iter().enumerate() {
             if let Err(error) = answer {
-                let error = error.to_string();
-                let _ = writeln!(text, "row {row}: {}", wasm::placed(folder, &error).unwrap_or(error));
+                let _ = writeln!(text, "row {row}: {}", wasm::placed(folder, &error.to_string()));
             }
         }
         for (row, how, answer) in self.impure.iter().take(TOLD) {

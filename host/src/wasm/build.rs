@@ -1,6 +1,7 @@
 //! Builds nodes from source with their language's own tools.
 
 mod javascript;
+mod module;
 mod python;
 mod rust;
 mod seed;
@@ -8,6 +9,7 @@ mod seed;
 use std::path::{Path, PathBuf};
 
 pub use javascript::javascript;
+pub use module::{ModuleError, module};
 pub use python::python;
 pub use rust::rust;
 
@@ -24,6 +26,8 @@ pub enum Source {
     JavaScript(PathBuf),
     /// A module.
     Python(PathBuf),
+    /// A core WebAssembly module, of any language.
+    Module(PathBuf),
 }
 
 /// Builds `source` and writes the component to `output`. Takes seconds, more the first time; ends early at `stop`. `kind` is for
@@ -36,5 +40,6 @@ pub fn component(source: &Source, kind: Option<NodeKind>, output: &Path, stop: &
         }
         Source::JavaScript(entry) => javascript(entry, kind, output, &cache_dir(), stop),
         Source::Python(entry) => python(entry, kind, output, &cache_dir(), stop),
+        Source::Module(file) => module(file, kind, output),
     }
 }

@@ -89,6 +89,13 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Arc<[u8]>, NodeError> {
     Ok(bytes.into())
 }
 
+/// Whether the file at `path` is a core module, which is what a component is made of.
+pub fn is_module(path: &Path) -> std::io::Result<bool> {
+    let mut header = Vec::new();
+    File::open(path)?.take(8).read_to_end(&mut header)?;
+    Ok(matches!(check_header(&header), Err(NodeError::CoreModule)))
+}
+
 /// Tells a component from a core module and from anything else, for a message better than the parser's.
 pub(super) fn check_header(bytes: &[u8]) -> Result<(), NodeError> {
     match bytes {

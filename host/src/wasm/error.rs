@@ -39,7 +39,7 @@ pub enum NodeError {
     #[error("not a WebAssembly component: the file begins with other bytes")]
     NotWasm,
     #[error(
-        "a core WebAssembly module, not a component: build it for wasm32-wasip2, or with your language's component tools"
+        "a core WebAssembly module, not a component: `sangre node build` makes one of it; or build it for wasm32-wasip2"
     )]
     CoreModule,
     #[error("not a valid component (was the file cut short?): {0}")]

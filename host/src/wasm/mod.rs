@@ -43,6 +43,7 @@ mod workshop;
 mod tests;
 
 pub use batch::Numbers;
+pub use component::is_module;
 pub use error::NodeError;
 pub use host::{HostSettings, NodeEvent, NodeHost, NodeSource, NodeSpec};
 pub use inspect::{Gives, Import, Inspected, inspect};

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::build::ModuleError;
+
 /// Why something could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
@@ -28,6 +30,8 @@ pub enum ToolError {
     Stopped { what: &'static str },
     #[error("{what}: cannot use {}", .path.display())]
     Files { what: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Module(#[from] ModuleError),
 }
 
 /// One program, and what to say of it.

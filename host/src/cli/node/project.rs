@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use crate::wasm::build::Source;
+use crate::wasm::is_module;
 
 /// The source that `path` means: the file itself, or what a folder's own manifest or names say.
 pub fn find(path: &Path) -> anyhow::Result<Source> {
@@ -40,6 +41,7 @@ pub fn beside(source: &Source) -> PathBuf {
             dir.join(format!("{}.wasm", name.unwrap_or_else(|| "node".into())))
         }
         Source::JavaScript(file) | Source::Python(file) => file.with_extension("wasm"),
+        Source::Module(file) => file.with_extension("component.wasm"),
     }
 }
 
@@ -59,8 +61,12 @@ fn of_file(path: &Path) -> anyhow::Result<Source> {
         Some("js" | "mjs" | "ts" | "mts") => Ok(Source::JavaScript(path.to_owned())),
         Some("py") => Ok(Source::Python(path.to_owned())),
         Some("rs") => bail!("{}: name the folder of its Cargo.toml", path.display()),
+        Some("wasm") if is_module(path)? => Ok(Source::Module(path.to_owned())),
         Some("wasm") => bail!("{} is a component already", path.display()),
-        _ => bail!("{} is no source of a node: its name ends in .js, .mjs, .ts, .mts or .py", path.display()),
+        _ => bail!(
+            "{} is no source of a node: its name ends in .js, .mjs, .ts, .mts or .py; of other languages, in .wasm: a core module",
+            path.display()
+        ),
     }
 }
 
@@ -104,7 +110,7 @@ mod tests {
         fs::create_dir(&dir).expect("made");
         let found = || match find(&dir) {
             Ok(Source::Rust(_)) => "crate".to_owned(),
-            Ok(Source::JavaScript(file) | Source::Python(file)) => {
+            Ok(Source::JavaScript(file) | Source::Python(file) | Source::Module(file)) => {
                 file.file_name().expect("a file").to_string_lossy().into_owned()
             }
             Err(error) => error.to_string().replace(&dir.display().to_string(), "DIR"),

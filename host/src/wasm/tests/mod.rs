@@ -1,9 +1,9 @@
 //! Nodes end to end below the driver: files in, answers out.
 
-mod c;
 mod hostile;
 mod imports;
 mod javascript;
+mod modules;
 mod python;
 mod reload;
 mod rust;

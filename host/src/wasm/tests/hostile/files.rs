@@ -12,7 +12,11 @@ async fn what_is_no_component_is_refused_by_name() {
     assert_eq!(refused(b"").await, other);
     assert_eq!(refused(b"export default 1").await, other);
     assert_eq!(refused(b"\0asm").await, other);
-    assert!(refused(&wat("(module)")).await.starts_with("a core WebAssembly module, not a component: build it for "));
+    assert!(
+        refused(&wat("(module)"))
+            .await
+            .starts_with("a core WebAssembly module, not a component: `sangre node build` makes ")
+    );
     let whole = Wat::default().build();
     for length in [8, 9, whole.len() / 2, whole.len() - 1] {
         let refusal = refused(&whole[..length]).await;

@@ -366,7 +366,10 @@ async fn what_is_asked_wrongly_is_said() -> Result<()> {
         ("test sum.js --rows rows.json", "row 0 is not a list: a reduce answers for lists"),
         ("test sum.js --rows lists.json", "row 1: sum.js:1: Error: none\n"),
         ("test sum.js --rows lists.json --args [1]", "--args is not a JSON object"),
-        ("test sum.js --rows lists.json --kind map", "is a reduce, but queries use it as a map"),
+        (
+            "test sum.js --rows lists.json --kind map",
+            "is a reduce, but is used as a map: use it as a reduce, or export transform instead",
+        ),
         ("test sum.js --rows absent.json", "cannot read absent.json"),
         ("test sum.js --rows sum.js", "sum.js is not JSON"),
         ("inspect lists.json", "error: lists.json is not a script this server runs"),
@@ -403,7 +406,7 @@ async fn what_a_configuration_would_say_can_be_said() -> Result<()> {
     assert_eq!(folder.good("test kind.js --rows rows.json").await?.lines().last(), Some("\"number 1\""));
     folder.write("spin.js", "export const transform = () => { for (;;); };\n")?;
     let said = folder.bad("test spin.js --rows rows.json --deadline 40ms").await?;
-    assert!(said.contains("row 0: took longer than its deadline of 40 ms"), "{said}");
+    assert!(said.contains("row 0: took longer than its deadline of 40 ms (`deadline:` sets it)"), "{said}");
     folder.write("big.js", "export const transform = () => 'x'.repeat(20_000_000).length;\n")?;
     let said = folder.bad("test big.js --rows rows.json --memory 16MiB").await?;
     assert!(said.contains("row 0: "), "{said}");

@@ -73,7 +73,11 @@ async fn check_prints_every_node_with_its_limits() -> Result<()> {
     }
     // One that cannot be loaded, or is another kind, is shown with the kind that queries want.
     for (source, problem) in [
-        ("export const keep = () => true;", "nodes.score: is a filter, but queries use it as a map\n".to_string()),
+        (
+            "export const keep = () => true;",
+            "nodes.score: is a filter, but is used as a map: use it as a filter, or export transform instead\n"
+                .to_string(),
+        ),
         ("export const keep = ;", format!("nodes.score: {}:1:21: SyntaxError: unexpected ';'\n", path("score.js"))),
     ] {
         fs::write(file("score.js"), source)?;

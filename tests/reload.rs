@@ -377,7 +377,11 @@ async fn a_node_is_held_to_what_the_queries_of_now_use_it_as() -> Result<()> {
     settings["queries"]["places"]["steps"] = json!([{ "filter": { "node": "score", "input": ["rating"] } }]);
     scripted.server.rewrite(&settings)?;
     let node = scripted.node_until(|node| node["state"] == "broken").await?;
-    assert_eq!(node["error"], "is a map, but queries use it as a filter", "{node}");
+    assert_eq!(node["error"], "is a map, but is used as a filter: use it as a map, or export keep instead", "{node}");
+    let file = scripted.file().display().to_string();
+    assert_eq!((&node["file"], &node["queries"]), (&json!(file), &json!(["places"])), "{node}");
+    let ready = http::get(&scripted.server.admin, "/readyz", &[]).await?;
+    assert!(ready.text().contains(r#"; the query \"places\" needs it"#), "{}", ready.text());
     let refused = scripted.server.get("/places").await?;
     assert_eq!((refused.status, refused.code().as_str()), (503, "node_unavailable"));
     let before = node["version"].clone();
@@ -388,7 +392,10 @@ async fn a_node_is_held_to_what_the_queries_of_now_use_it_as() -> Result<()> {
     // And back.
     scripted.server.rewrite(&scripted.settings)?;
     let node = scripted.node_until(|node| node["state"] == "broken").await?;
-    assert_eq!(node["error"], "is a filter, but queries use it as a map", "{node}");
+    assert_eq!(
+        node["error"], "is a filter, but is used as a map: use it as a filter, or export transform instead",
+        "{node}"
+    );
     fs::write(scripted.file(), "export function transform(place) { return 7; }")?;
     scripted.node_until(|node| node["state"] == "running" && node["kind"] == "map").await?;
     let places = scripted.server.get("/places").await?.json()?;

@@ -240,7 +240,7 @@ mod tests {
             version: "1".into(),
             state: NodeState::Outdated,
             error: error.clone(),
-            usage: Default::default(),
+            ..NodeInfo::default()
         };
         let shown = about(&node("open-at"), &nodes);
         assert_eq!((&shown["building"], &shown["error"]), (&json!(true), &json!("not loaded")));

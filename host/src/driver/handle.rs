@@ -3,6 +3,7 @@
 //! The handle is the only way from sessions and routes to the single writer. It speaks strings and JSON, so that nobody
 //! above it knows plans, cells or Postgres.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -222,9 +223,17 @@ pub struct Health {
 }
 
 /// A node of the configuration and the state it is in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeInfo {
     pub name: String,
+    /// Its script or component.
+    pub file: PathBuf,
+    /// The longest a batch may be computed.
+    pub deadline: std::time::Duration,
+    /// The most that an instance may have, in bytes.
+    pub memory_limit: usize,
+    /// The queries that use it, by name.
+    pub queries: Vec<Arc<str>>,
     /// `filter`, `map` or `reduce`; empty while the node was never loaded.
     pub kind: String,
     /// What identifies the code that runs, such as the beginning of its hash; empty while the node was never loaded.
@@ -274,9 +283,10 @@ pub struct Counts {
 }
 
 /// See [`NodeInfo`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NodeState {
     /// On its way for the first time.
+    #[default]
     Loading,
     Running,
     /// It runs, and has failed on rows.
@@ -287,6 +297,18 @@ pub enum NodeState {
     Outdated,
     /// Its file is bad, and nothing runs.
     Broken,
+}
+
+impl NodeInfo {
+    /// Whom it matters to, as the end of a message: `; the query "followeds" needs it`.
+    pub(super) fn needed(&self) -> String {
+        let names: Vec<_> = self.queries.iter().map(|name| format!("\"{name}\"")).collect();
+        match &names[..] {
+            [] => String::new(),
+            [name] => format!("; the query {name} needs it"),
+            _ => format!("; the queries {} need it", names.join(", ")),
+        }
+    }
 }
 
 impl NodeState {

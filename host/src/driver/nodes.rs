@@ -128,7 +128,7 @@ impl Nodes {
                 node.reported = true;
                 let stays = !info.version.is_empty() && node.fits();
                 let told = if stays { "; the version before stays" } else { "" };
-                tracing::warn!("node {} cannot be loaded: {reason}{told}", info.name);
+                tracing::warn!("node {} cannot be loaded: {reason}{told}{}", info.name, info.needed());
                 info.state = if stays { NodeState::Outdated } else { NodeState::Broken };
                 info.error = Some(reason);
                 None
@@ -375,8 +375,7 @@ mod tests {
     }
 
     fn info() -> NodeInfo {
-        let (name, usage) = ("n".into(), Default::default());
-        NodeInfo { name, kind: String::new(), version: String::new(), state: NodeState::Loading, error: None, usage }
+        NodeInfo { name: "n".into(), ..NodeInfo::default() }
     }
 
     fn load(nodes: &mut Nodes, version: u64) -> Option<u64> {

@@ -306,7 +306,8 @@ impl Documents for Handle {
     fn health(&self) -> Health {
         let mut broken = self.shared.broken.borrow().clone();
         for node in self.nodes().iter().filter(|node| node.state == NodeState::Broken) {
-            broken.push(format!("node {} cannot be loaded: {}", node.name, node.error.as_deref().unwrap_or_default()));
+            let reason = node.error.as_deref().unwrap_or_default();
+            broken.push(format!("node {} cannot be loaded: {reason}{}", node.name, node.needed()));
         }
         let refused = self.shared.refused.borrow();
         broken.extend(refused.iter().map(|line| format!("the changed configuration is not used: {line}")));

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::NodeOptions;
-use super::handle::{NodeInfo, NodeState, NodeUsage};
-use super::kinds::kind_of;
+use super::handle::NodeInfo;
+use super::kinds::{kind_of, queries_of};
 use super::node::Node;
 use super::nodes::Nodes;
 use super::open::Shared;
@@ -40,11 +40,11 @@ impl NodeOptions {
     pub(super) fn info(&self) -> NodeInfo {
         NodeInfo {
             name: (*self.name).into(),
-            kind: String::new(),
-            version: String::new(),
-            state: NodeState::Loading,
+            file: self.source.path().to_owned(),
+            deadline: self.limits.deadline,
+            memory_limit: self.limits.memory,
             error: Some("not loaded yet".into()),
-            usage: NodeUsage::default(),
+            ..NodeInfo::default()
         }
     }
 }
@@ -73,7 +73,8 @@ impl Nodes {
             }
             let (id, tally) = (options.id, shared.tally.add(options.id));
             let spec = NodeSpec { usage: tally.usage.clone(), ..options.spec(plan) };
-            shared.nodes.send_modify(|infos| drop(infos.insert(id, options.info())));
+            let info = NodeInfo { queries: queries_of(plan, id), ..options.info() };
+            shared.nodes.send_modify(|infos| drop(infos.insert(id, info)));
             let folder = options.source.folder().to_owned();
             let node = Node { every: options.every, expected: spec.kind, folder, tally, ..Node::default() };
             self.nodes.insert(id, node);
@@ -101,6 +102,7 @@ impl Nodes {
                 self.host.iter().for_each(|host| host.expect(*id, expected));
             }
         }
+        shared.nodes.send_modify(|infos| infos.iter_mut().for_each(|(id, info)| info.queries = queries_of(plan, *id)));
         let wanted: BTreeSet<NodeId> = wanted.iter().map(|node| node.id).collect();
         let gone: Vec<NodeId> = self.nodes.keys().filter(|id| !wanted.contains(id)).copied().collect();
         gone.into_iter().for_each(|id| self.dismiss(id, shared));

@@ -34,6 +34,8 @@ fn node_json(node: &NodeInfo) -> serde_json::Value {
     let usage = node.usage;
     json!({
         "name": node.name, "kind": node.kind, "version": node.version, "state": node.state.name(), "error": node.error,
+        "file": node.file, "queries": node.queries.iter().map(|name| &**name).collect::<Vec<_>>(),
+        "deadline_ms": node.deadline.as_secs_f64() * 1e3, "memory_limit_bytes": node.memory_limit,
         "batches": usage.batches, "rows": usage.rows, "errors": usage.errors, "memo_hits": usage.memo_hits,
         "computed_ms": usage.computed.as_secs_f64() * 1e3, "memory_bytes": usage.memory_bytes,
         "instances": usage.instances, "starting_ms": usage.starting.as_secs_f64() * 1e3,

@@ -63,7 +63,7 @@ pub enum NodeError {
     /// The language's own message, with file and line.
     #[error("{0}")]
     Script(String),
-    #[error("is a {found}, but queries use it as a {expected}")]
+    #[error("is a {found}, but is used as a {expected}: use it as a {found}, or export {} instead", .expected.function())]
     Kind { found: NodeKind, expected: NodeKind },
     #[error(
         "failed on {failed} of the first {tried} rows that it was tried on, all answered by the version before, the last: {last}"
@@ -98,7 +98,7 @@ fn amount(bytes: usize) -> String {
 /// What went wrong with a batch as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
-    #[error("took longer than its deadline of {deadline_ms} ms")]
+    #[error("took longer than its deadline of {deadline_ms} ms (`deadline:` sets it)")]
     Deadline { deadline_ms: u128 },
     /// Not an error of the guest: it is asked again where it harms nobody.
     #[error("took longer than whoever asked could wait")]

@@ -126,6 +126,10 @@ impl Documents for Fake {
     fn nodes(&self) -> Vec<NodeInfo> {
         vec![NodeInfo {
             name: "a".into(),
+            file: "a.js".into(),
+            deadline: std::time::Duration::from_millis(100),
+            memory_limit: 1 << 20,
+            queries: vec!["q".into()],
             kind: "map".into(),
             version: "1f".into(),
             state: NodeState::Failing,

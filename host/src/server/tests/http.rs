@@ -158,7 +158,8 @@ async fn the_operators_port() {
     );
     let node = |state: &str| {
         format!(
-            "{{\"name\":\"a\",\"kind\":\"map\",\"version\":\"1f\",\"state\":\"{state}\",\"error\":\"oh\",\"batches\":2,\"rows\":30,\
+            "{{\"name\":\"a\",\"kind\":\"map\",\"version\":\"1f\",\"state\":\"{state}\",\"error\":\"oh\",\
+             \"file\":\"a.js\",\"queries\":[\"q\"],\"deadline_ms\":100.0,\"memory_limit_bytes\":1048576,\"batches\":2,\"rows\":30,\
              \"errors\":0,\"memo_hits\":0,\"computed_ms\":0.0,\"memory_bytes\":0,\"instances\":0,\"starting_ms\":0.0}}"
         )
     };

@@ -191,7 +191,10 @@ async fn a_source_that_is_no_node_says_why() {
         assert!(reason.starts_with(expected), "{source}: {reason}");
     }
     let mut other = Bench::new("probe.py", b"def keep(row, args): return True", |spec| spec.kind = Some(NodeKind::Map));
-    assert_eq!(other.failed().await, "is a filter, but queries use it as a map");
+    assert_eq!(
+        other.failed().await,
+        "is a filter, but is used as a map: use it as a filter, or export transform instead"
+    );
     let mut borrowed = Bench::python("from functools import reduce\ndef keep(row, args): return reduce(bool, [row])");
     assert_eq!(borrowed.once("true").await.as_deref(), Ok("true"), "an imported reduce is no node");
 }
@@ -327,7 +330,7 @@ async fn one_bad_row_harms_no_other() {
     assert!(answers[1].as_ref().is_err_and(|message| message.starts_with(deep)), "{answers:?}");
     assert_eq!(answers[2], Err("probe.py:6: ValueError: four".into()));
     let answers = bench.ask(version, "{}", &["3", "1"]).await;
-    assert_eq!(answers, [Err("took longer than its deadline of 100 ms".into()), Ok("1".into())]);
+    assert_eq!(answers, [Err("took longer than its deadline of 100 ms (`deadline:` sets it)".into()), Ok("1".into())]);
 }
 
 #[tokio::test]

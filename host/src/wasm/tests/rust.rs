@@ -40,7 +40,10 @@ async fn a_map_that_answers_text() {
 #[tokio::test]
 async fn a_node_of_another_kind_is_refused() {
     let mut bench = Bench::new("open_at.wasm", &example("open_at"), |spec| spec.kind = Some(NodeKind::Map));
-    assert_eq!(bench.failed().await, "is a filter, but queries use it as a map");
+    assert_eq!(
+        bench.failed().await,
+        "is a filter, but is used as a map: use it as a filter, or export transform instead"
+    );
 }
 
 #[tokio::test]
@@ -75,7 +78,7 @@ async fn what_goes_wrong_in_rust_is_said_in_its_own_words() {
         }
     }
     let flood = bench.ask(version, "{}", &["\"flood\""]).await;
-    assert_eq!(flood, [Err("took longer than its deadline of 100 ms".into())]);
+    assert_eq!(flood, [Err("took longer than its deadline of 100 ms (`deadline:` sets it)".into())]);
 }
 
 #[tokio::test]

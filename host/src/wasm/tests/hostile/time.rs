@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::*;
 
 const FOR_EVER: &str = "(loop (br 0))";
-const LATE: &str = "took longer than its deadline of 100 ms";
+const LATE: &str = "took longer than its deadline of 100 ms (`deadline:` sets it)";
 
 #[tokio::test]
 async fn an_endless_loop_meets_its_deadline_wherever_it_is() {
@@ -64,7 +64,7 @@ async fn one_that_computes_much_for_nothing_rests_until_a_new_version_comes() {
     assert_eq!(program.rests_until(Instant::now()), None);
     // It rests for nine seconds.
     let late = bench.ask(version, "{}", &["1"]).await.remove(0);
-    assert_eq!(late, Err("took longer than its deadline of 1400 ms".into()));
+    assert_eq!(late, Err("took longer than its deadline of 1400 ms (`deadline:` sets it)".into()));
     let rest = program.rests_until(Instant::now()).expect("it rests");
     let waits = call(version, "{}", "2");
     let asked = bench.host.evaluate(NODE, version, vec![waits.clone()]);

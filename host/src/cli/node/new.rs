@@ -23,14 +23,15 @@ macro_rules! wit {
 }
 
 /// The crate `sangre-node` and what it needs, by their places under `.sangre`.
-const CRATE: [(&str, &str); 9] = [
-    ("0.1.0/node.wit", wit!("0.1.0/node.wit")),
+const CRATE: [(&str, &str); 10] = [
     ("rust/Cargo.toml", wit!("rust/Cargo.toml")),
     ("rust/sangre-node/Cargo.toml", wit!("rust/sangre-node/Cargo.toml")),
     ("rust/sangre-node/src/lib.rs", wit!("rust/sangre-node/src/lib.rs")),
+    ("rust/sangre-node/src/abi.rs", wit!("rust/sangre-node/src/abi.rs")),
     ("rust/sangre-node/src/answer.rs", wit!("rust/sangre-node/src/answer.rs")),
     ("rust/sangre-node/src/finite.rs", wit!("rust/sangre-node/src/finite.rs")),
     ("rust/sangre-node/src/misfit.rs", wit!("rust/sangre-node/src/misfit.rs")),
+    ("rust/sangre-node/src/world.rs", wit!("rust/sangre-node/src/world.rs")),
     ("rust/sangre-node-macro/Cargo.toml", wit!("rust/sangre-node-macro/Cargo.toml")),
     ("rust/sangre-node-macro/src/lib.rs", wit!("rust/sangre-node-macro/src/lib.rs")),
 ];
@@ -190,7 +191,10 @@ mod tests {
         let text = |name: &str| &files.iter().find(|(file, _)| file == name).expect(name).1;
         assert!(text("Cargo.toml").contains("name = \"scores\""));
         assert!(!text(".sangre/rust/Cargo.toml").contains("probe"), "only what is written is a member");
-        assert!(text(".sangre/rust/sangre-node-macro/src/lib.rs").contains("../../../0.1.0/node.wit"));
+        let used = text(".sangre/rust/sangre-node/src/lib.rs").lines().filter_map(|line| line.strip_prefix("mod "));
+        for module in used.map(|module| module.trim_end_matches(';')) {
+            text(&format!(".sangre/rust/sangre-node/src/{module}.rs"));
+        }
     }
 
     #[test]

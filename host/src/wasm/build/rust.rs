@@ -33,7 +33,7 @@ pub fn rust(dir: &Path, stop: &Stop) -> Result<PathBuf, ToolError> {
     let first = !target.join(TARGET).exists();
     let seed = if first { Seed::of(&RUSTC.run(dir, ["-vV"], &[], stop)?) } else { None };
     if first && !seed.as_ref().is_some_and(|seed| seed.plant(&target)) {
-        tracing::info!("building a Rust node, the first time with all it depends on: that takes up to a minute");
+        tracing::info!("building a Rust node, the first time with all it depends on: that takes some ten seconds");
     }
     // Quiet of itself: what the compiler has to say is told whole.
     CARGO.run_aloud(dir, ["build", "--release", "--quiet", "--target", TARGET], &env, stop)?;

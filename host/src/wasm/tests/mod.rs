@@ -8,6 +8,7 @@ mod python;
 mod reload;
 mod rust;
 mod typescript;
+mod worlds;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -3,27 +3,24 @@
 use proc_macro::TokenStream;
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{FnArg, Ident, ItemFn, LitStr, ReturnType, Signature, Type, parse_macro_input};
-
-/// The interface, frozen; part of this crate so that a node needs no file beside it.
-const WIT: &str = include_str!("../../../0.1.0/node.wit");
+use syn::{FnArg, Ident, ItemFn, ReturnType, Signature, Type, parse_macro_input};
 
 /// Makes a filter of `fn(row, args) -> bool`.
 #[proc_macro_attribute]
 pub fn keep(_: TokenStream, item: TokenStream) -> TokenStream {
-    node(item, "filter-node", "filter_rows", "keep")
+    node(item, "FILTER", "filter-rows", "keep")
 }
 
 /// Makes a map of `fn(row, args) -> T`.
 #[proc_macro_attribute]
 pub fn transform(_: TokenStream, item: TokenStream) -> TokenStream {
-    node(item, "map-node", "map_rows", "transform")
+    node(item, "MAP", "map-rows", "transform")
 }
 
 /// Makes a reduce of `fn(rows, args) -> T`.
 #[proc_macro_attribute]
 pub fn reduce(_: TokenStream, item: TokenStream) -> TokenStream {
-    node(item, "reduce-node", "reduce_lists", "reduce")
+    node(item, "REDUCE", "reduce-lists", "reduce")
 }
 
 /// The kind's name in a query, not the function's.
@@ -49,41 +46,37 @@ fn node(item: TokenStream, world: &str, interface: &str, function: &str) -> Toke
         let fault = fault.to_compile_error();
         return quote!(#[allow(dead_code)] #written #fault).into();
     }
-    let name = &written.sig.ident;
     let noun = if function == "reduce" { "rows" } else { "row" };
     let call = call(&written.sig, function);
-    let (interface, function) = (format_ident!("{interface}"), format_ident!("{function}"));
-    let wit = LitStr::new(WIT, name.span());
+    let world = format_ident!("{world}");
+    let export = format!("sangre:node/{interface}@0.1.0#{function}");
+    let post = format!("cabi_post_{export}");
     let answer = format_ident!("{}", if takes_reference(&written.sig) { "answer" } else { "answer_owned" });
     quote! {
         #written
 
+        // Compiled for another target, as in tests of the function, it is there and nobody calls it.
         #[doc(hidden)]
+        #[allow(dead_code)]
         mod __sangre_node {
-            ::sangre_node::__private::wit_bindgen::generate!({
-                inline: #wit,
-                world: #world,
-                runtime_path: "::sangre_node::__private::wit_bindgen::rt",
-            });
+            use ::sangre_node::__private::{Returned, #answer, called, forget, last_words, on_panic};
+            #[cfg(target_arch = "wasm32")]
+            use ::sangre_node::__private::#world;
 
-            use self::exports::sangre::node::#interface::{Answers, Guest};
-            use self::sangre::node::types::Failure;
+            #[cfg(target_arch = "wasm32")]
+            #[unsafe(link_section = "component-type:sangre-node")]
+            pub static WORLD: [u8; #world.len()] = *#world;
 
-            struct Node;
-
-            impl Guest for Node {
-                fn #function(batch: ::std::string::String) -> Answers {
-                    ::sangre_node::__private::on_panic(sangre::node::log::fail);
-                    let answers = ::sangre_node::__private::#answer(#noun, &batch, |row, args| #call);
-                    let failures = answers.failures.into_iter();
-                    Answers {
-                        values: answers.values,
-                        failures: failures.map(|(row, message)| Failure { row, message }).collect(),
-                    }
-                }
+            #[cfg_attr(target_arch = "wasm32", unsafe(export_name = #export))]
+            unsafe extern "C" fn call(batch: *mut u8, length: usize) -> *mut Returned {
+                on_panic(last_words);
+                unsafe { called(batch, length, |batch| #answer(#noun, batch, |row, args| #call)) }
             }
 
-            export!(Node);
+            #[cfg_attr(target_arch = "wasm32", unsafe(export_name = #post))]
+            unsafe extern "C" fn read(returned: *mut Returned) {
+                unsafe { forget(returned) }
+            }
         }
     }
     .into()

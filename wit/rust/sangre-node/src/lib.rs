@@ -25,9 +25,11 @@
 //! though it costs more. There is no clock, no randomness, no file and no network: what reads them fails and says so.
 //! What is printed goes to the server's log. Take the arguments by reference, `&Args`, and they are read once for many rows.
 
+mod abi;
 mod answer;
 mod finite;
 mod misfit;
+mod world;
 
 /// Names of kinds, which say what to write instead.
 #[doc(hidden)]
@@ -43,6 +45,7 @@ pub use serde_json::Value;
 /// For the attributes' expansion only.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::abi::{Returned, called, forget, last_words};
     pub use crate::answer::{answer, answer_owned, kept, on_panic};
-    pub use wit_bindgen;
+    pub use crate::world::{FILTER, MAP, REDUCE};
 }

@@ -2,10 +2,13 @@
 //!
 //! Questions with equal args go together, since args stand once for a whole group of rows; so the order in a batch is not
 //! that of the questions. A batch that fails as a whole is halved until the bad row is found, and only that row is in
-//! error. That costs a few calls for one bad row and a lot for a thousand, so its time is limited.
+//! error. That costs a few calls for one bad row and a lot for a thousand, so what is computed for nothing is limited. One that only took too long is asked
+//! again in batches of the size that it is now known to need.
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 
@@ -25,9 +28,8 @@ const USUAL_ROW: usize = 128;
 /// Bytes of a batch that may be worth asking in passing.
 const MOST_IN_PASSING: usize = 64 << 10;
 
-/// How many deadlines the search for bad rows in one batch may take; as for a batch, in time that is computed, since on a busy machine
-/// the clock on the wall would give up rows that nothing is wrong with.
-const SEARCH_DEADLINES: u32 = 10;
+/// How many deadlines may be computed for nothing, beyond what was computed for answers, before rows are given up.
+const VAIN_DEADLINES: u32 = 10;
 
 /// One question, as text, and who wants the answer.
 pub(super) trait Question {
@@ -67,6 +69,14 @@ pub(super) struct Questions<Q> {
     args: Vec<String>,
     /// Group and question, sorted by group.
     order: Vec<(u32, u32)>,
+    spent: Mutex<Spent>,
+}
+
+/// What was computed so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Spent {
+    answered: Duration,
+    in_vain: Duration,
 }
 
 impl<Q: Question> Questions<Q> {
@@ -91,7 +101,7 @@ impl<Q: Question> Questions<Q> {
             before = Some((question, group));
         }
         order.sort_unstable();
-        Questions { numbers, questions, args, order }
+        Questions { numbers, questions, args, order, spent: Mutex::default() }
     }
 
     fn in_its_tick<'a>(&self, program: &Program, text: &'a str) -> Batch<'a> {
@@ -136,7 +146,33 @@ impl<Q: Question> Questions<Q> {
     /// Asks the questions in `range`, whose text is `text`, and answers each. The error says why so many failed that
     /// the rest is not worth asking.
     pub fn ask(&self, program: &Program, range: Range<usize>, text: &str) -> Result<(), Failure> {
-        self.search(program, range, text, Stopwatch::start())
+        let since = Stopwatch::start();
+        let batch = self.in_its_tick(program, text);
+        let (kind, depth) = (program.kind(), program.limits().levels());
+        let fault = match program.evaluate(batch).and_then(|answers| self.take(kind, depth, &range, &answers)) {
+            Ok(()) => {
+                self.spent().answered += since.spent();
+                return Ok(());
+            }
+            Err(fault) => fault,
+        };
+        let is_worth_it = {
+            let mut spent = self.spent();
+            spent.in_vain += since.spent();
+            spent.in_vain <= spent.answered + program.limits().deadline * VAIN_DEADLINES
+        };
+        if range.len() <= 1 {
+            self.fail(range, &Failure::from(&fault));
+        } else if is_worth_it {
+            return self.search(program, range, &fault);
+        } else {
+            self.fail(range, &given_up(&fault));
+        }
+        if is_worth_it { Ok(()) } else { Err(given_up(&fault)) }
+    }
+
+    fn spent(&self) -> MutexGuard<'_, Spent> {
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers each question if that is a matter of microseconds ([`Program::evaluate_in_passing`]); false if it may not be,
@@ -149,29 +185,22 @@ impl<Q: Question> Questions<Q> {
                 .is_some_and(|answers| self.take(program.kind(), program.limits().levels(), &range, &answers).is_ok())
     }
 
-    fn search(&self, program: &Program, range: Range<usize>, text: &str, since: Stopwatch) -> Result<(), Failure> {
-        let batch = self.in_its_tick(program, text);
-        let (kind, depth) = (program.kind(), program.limits().levels());
-        let fault = match program.evaluate(batch).and_then(|answers| self.take(kind, depth, &range, &answers)) {
-            Ok(()) => return Ok(()),
-            Err(fault) => fault,
+    /// Asks the questions in `range` in smaller batches, after `fault` was all that came of them together.
+    fn search(&self, program: &Program, range: Range<usize>, fault: &Fault) -> Result<(), Failure> {
+        let bytes = match fault {
+            Fault::Deadline { .. } => program.batch_bytes(),
+            _ => usize::MAX,
         };
-        if range.len() <= 1 {
-            self.fail(range, &Failure::from(&fault));
-            return Ok(());
+        let mut next = range.start;
+        for half in halves(&range) {
+            while next < half.end {
+                let mut text = String::new();
+                let end = self.write(next..half.end, bytes, &mut text);
+                self.ask(program, next..end, &text).inspect_err(|failure| self.fail(end..range.end, failure))?;
+                next = end;
+            }
         }
-        if since.left(program.limits().deadline * SEARCH_DEADLINES).is_none() {
-            let failure = Failure::passing(format!("not evaluated, since too many other rows failed: {fault}"));
-            self.fail(range, &failure);
-            return Err(failure);
-        }
-        let middle = range.start + range.len() / 2;
-        let [first, second] = [range.start..middle, middle..range.end].map(|half| {
-            let mut text = String::new();
-            self.write(half.clone(), usize::MAX, &mut text);
-            self.search(program, half, &text, since)
-        });
-        first.and(second)
+        Ok(())
     }
 
     /// Gives every question of `range` its answer, or none of them if the answers as a whole are wrong.
@@ -223,6 +252,15 @@ impl<Q: Question> Questions<Q> {
             self.questions[*question as usize].answer(Err(failure.clone()));
         }
     }
+}
+
+fn given_up(fault: &Fault) -> Failure {
+    Failure::passing(format!("not evaluated, since too many other rows failed: {fault}"))
+}
+
+fn halves(range: &Range<usize>) -> [Range<usize>; 2] {
+    let middle = range.start + range.len() / 2;
+    [range.start..middle, middle..range.end]
 }
 
 /// A filter's answer has to be true or false, whatever language it comes from.

@@ -138,10 +138,15 @@ impl Stopwatch {
         thread_time().saturating_sub(self.cpu)
     }
 
+    /// What it has taken since the start as far as that counts: a deadline is over after as much of this.
+    pub fn spent(&self) -> Duration {
+        self.computed().max(self.wall.elapsed() / WALL_FACTOR)
+    }
+
     /// How much computing is left of `deadline`; `None` if nothing, or if it took far too long anyhow.
     pub fn left(&self, deadline: Duration) -> Option<Duration> {
-        let left = deadline.checked_sub(self.computed()).filter(|left| !left.is_zero())?;
-        (self.wall.elapsed() < deadline * WALL_FACTOR).then_some(left)
+        let is_over = self.spent() >= deadline;
+        (!is_over).then(|| deadline.saturating_sub(self.computed()))
     }
 }
 

@@ -135,9 +135,11 @@ impl Program {
         let outcome = guest.evaluate(batch, None);
         let computed = guest.computed();
         self.parts.usage.count(computed, guest.memory());
+        if matches!(outcome, Ok(_) | Err(Fault::Deadline { .. })) {
+            self.cost.learn(batch.text.len(), computed);
+        }
         // After a fault the guest is in no state to be asked again, and is dropped.
         let answers = outcome.inspect_err(|_| self.wasted(computed))?;
-        self.cost.learn(batch.text.len(), computed);
         self.trust.answered(computed < IN_PASSING);
         self.keep(guest);
         Ok(answers)
@@ -240,12 +242,10 @@ fn start(parts: &Parts) -> Result<(Guest, NodeKind), NodeError> {
 
 /// What a byte of input costs, in picoseconds. By the byte and not by the row, since a row may be a whole list.
 ///
-/// Rises at once and falls slowly: a batch too small costs little, one too large trips the deadline.
+/// Rises at once and falls slowly: a batch too small costs little, one too large trips the deadline. While nothing is known a batch is
+/// one row; of one that took too long, it is known that it costs at least that.
 #[derive(Debug, Default)]
 struct Cost(AtomicU64);
-
-/// Of the first batch, whose cost nobody knows.
-const FIRST_BATCH: usize = 8 << 10;
 
 impl Cost {
     fn learn(&self, bytes: usize, time: Duration) {
@@ -258,7 +258,7 @@ impl Cost {
 
     fn bytes_in(&self, time: Duration) -> usize {
         match self.0.load(Ordering::Relaxed) {
-            0 => FIRST_BATCH,
+            0 => 1,
             cost => usize::try_from(time.as_nanos() as u64 * 1_000 / cost).unwrap_or(usize::MAX).max(1),
         }
     }
@@ -330,7 +330,7 @@ mod tests {
     #[test]
     fn cost_rises_at_once_and_falls_slowly() {
         let cost = Cost::default();
-        assert_eq!(cost.bytes_in(Duration::from_millis(25)), FIRST_BATCH);
+        assert_eq!(cost.bytes_in(Duration::from_millis(25)), 1);
         cost.learn(1_000, Duration::from_micros(100));
         assert_eq!(cost.bytes_in(Duration::from_millis(25)), 250_000);
         cost.learn(1_000, Duration::from_micros(1_000));

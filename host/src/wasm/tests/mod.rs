@@ -1,5 +1,6 @@
 //! Nodes end to end below the driver: files in, answers out.
 
+mod evaluation;
 mod hostile;
 mod imports;
 mod javascript;

@@ -362,6 +362,7 @@ async fn what_is_asked_wrongly_is_said() -> Result<()> {
     folder.write("lib/none.js", "export const redcue = (rows) => rows.length;")?;
     folder.write("rows.json", r#"[{ "id": 1 }]"#)?;
     folder.write("lists.json", "[[1], []]")?;
+    folder.write("torn.json", "[\n  [1],\n]\n")?;
     for (line, expected) in [
         ("test sum.js --rows rows.json", "row 0 is not a list: a reduce answers for lists"),
         ("test sum.js --rows lists.json", "row 1: sum.js:1: Error: none\n"),
@@ -371,7 +372,9 @@ async fn what_is_asked_wrongly_is_said() -> Result<()> {
             "is a reduce, but is used as a map: use it as a reduce, or export transform instead",
         ),
         ("test sum.js --rows absent.json", "cannot read absent.json"),
-        ("test sum.js --rows sum.js", "sum.js is not JSON"),
+        ("test sum.js --rows sum.js", "error: sum.js:1:1: not JSON: "),
+        ("test sum.js --rows torn.json", "error: torn.json:3:1: not JSON: "),
+        ("test sum.js --rows lists.json --args {\"a\":}", "error: --args is not JSON: "),
         ("inspect lists.json", "error: lists.json is not a script this server runs"),
         // As a terminal finds them.
         ("test lib/calls.js --rows lists.json", "row 0: lib/nested/throws.js:1: Error: none, called at calls.js:2\n"),

@@ -16,9 +16,19 @@ pub const MAX_DEPTH: usize = 512;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not valid JSON: {problem} at byte {at}")]
 pub struct ParseJsonError {
-    problem: &'static str,
+    /// What is wrong there.
+    pub problem: &'static str,
     /// Where in the text the problem is, in bytes.
     pub at: usize,
+}
+
+impl ParseJsonError {
+    /// Line and column of the problem in `text`, which was read; both from 1, columns in characters.
+    pub fn place_in(&self, text: &str) -> (usize, usize) {
+        let before = &text[..text.floor_char_boundary(self.at)];
+        let line = before.rsplit('\n').next().unwrap_or(before);
+        (before.matches('\n').count() + 1, line.chars().count() + 1)
+    }
 }
 
 /// What becomes of `\ud800` without its other half: legal in Postgres's `json`, but no Unicode text.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, anyhow, ensure};
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::{build, project, size_of};
@@ -60,14 +60,20 @@ async fn built(dir: &Path, kind: Option<NodeKind>, stop: Stop) -> anyhow::Result
 }
 
 fn read_args(text: &str) -> anyhow::Result<Value> {
-    let args = Value::parse_json(text).context("--args is not JSON")?;
+    let args = Value::parse_json(text).map_err(|error| match error.place_in(text) {
+        (1, column) => anyhow!("--args is not JSON: {} at column {column}", error.problem),
+        (line, column) => anyhow!("--args is not JSON: {} at line {line}, column {column}", error.problem),
+    })?;
     ensure!(matches!(args, Value::Object(_)), "--args is not a JSON object, such as {{\"hour\": 12}}");
     Ok(args)
 }
 
 fn read_rows(path: &Path) -> anyhow::Result<Vec<Value>> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let value = Value::parse_json(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    let value = Value::parse_json(&text).map_err(|error| {
+        let (line, column) = error.place_in(&text);
+        anyhow!("{}:{line}:{column}: not JSON: {}", path.display(), error.problem)
+    })?;
     let Value::Array(rows) = value else { anyhow::bail!("{} is not a JSON array of rows", path.display()) };
     ensure!(!rows.is_empty(), "{} has no rows", path.display());
     Ok(rows.to_vec())
@@ -245,6 +251,8 @@ mod tests {
         let error = check_rows(NodeKind::Filter, &rows("[[1]]")).expect_err("a list");
         assert_eq!(error.to_string(), "row 0 is a list: a filter answers for one row at a time");
         assert!(read_args("[1]").is_err_and(|error| error.to_string().contains("not a JSON object")));
-        assert!(read_args("{").is_err_and(|error| error.to_string() == "--args is not JSON"));
+        let said = |text: &str| read_args(text).expect_err("no JSON").to_string();
+        assert!(said(r#"{"ü": x}"#).ends_with(" at column 7"), "{}", said(r#"{"ü": x}"#));
+        assert!(said("{\n}}").ends_with(" at line 2, column 2"), "{}", said("{\n}}"));
     }
 }

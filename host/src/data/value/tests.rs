@@ -79,6 +79,14 @@ fn what_is_not_json_is_an_error() {
 }
 
 #[test]
+fn what_is_no_json_has_its_line_and_column() {
+    for (text, place) in [("", (1, 1)), ("[1 2]", (1, 4)), ("[\n  \"ü\", x]", (2, 8)), ("{\"a\": 1,\n}", (2, 1))] {
+        let error = Value::parse_json(text).expect_err(text);
+        assert_eq!(error.place_in(text), place, "{text}: {error}");
+    }
+}
+
+#[test]
 fn depth_is_bounded() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let nested = |depth: usize| format!("{}{}{}", open.repeat(depth), "1.0", close.repeat(depth));

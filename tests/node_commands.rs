@@ -244,7 +244,7 @@ async fn a_package_is_bundled_and_errors_have_their_own_places() -> Result<()> {
     folder.good("build score.ts --kind map").await?;
     let said = folder.node("test score.wasm --rows rows.json").await?;
     assert!(!said.good, "three rows fail");
-    assert_eq!(said.out, "\"<a>\"\nnull\nnull\nnull\n");
+    assert_eq!(said.out, "\"<a>\"\n\n\n\n");
     assert!(said.err.contains("row 1: lib/check.ts:2: RangeError: two, called at score.ts:9\n"), "{}", said.err);
     assert!(said.err.contains("row 2: node_modules/pad/pad.js:2: TypeError: "), "{}", said.err);
     assert!(said.err.contains("row 3: score.ts:8: transform answered undefined: missing return"), "{}", said.err);
@@ -276,7 +276,7 @@ async fn a_module_in_python_becomes_a_component() -> Result<()> {
     assert_eq!(folder.good("build names.py -o n.wasm --kind reduce").await?, "n.wasm\n");
     let said = folder.node("test n.wasm --rows rows.json").await?;
     assert!(!said.good, "three rows fail");
-    assert_eq!(said.out, "[1,\"<a>\"]\n[1]\nnull\nnull\nnull\n");
+    assert_eq!(said.out, "[1,\"<a>\"]\n[1]\n\n\n\n");
     for expected in [
         "row 2: names.py:10: IndexError: list index out of range",
         "row 3: names.py:8: reduce answered a set: use sorted(...)",

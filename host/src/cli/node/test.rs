@@ -132,13 +132,12 @@ impl Report {
         self.impure.is_empty() && self.answers.iter().all(Result::is_ok)
     }
 
-    /// A line for each row; null for one that failed.
+    /// A line for each row; an empty one for one that failed, since null is an answer.
     fn answers(&self) -> String {
         let mut text = String::new();
         for answer in &self.answers {
-            match answer {
-                Ok(value) => value.write_json(&mut text),
-                Err(_) => text.push_str("null"),
+            if let Ok(value) = answer {
+                value.write_json(&mut text);
             }
             text.push('\n');
         }

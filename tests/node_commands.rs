@@ -250,10 +250,11 @@ async fn a_package_is_bundled_and_errors_have_their_own_places() -> Result<()> {
     assert!(said.err.contains("row 3: score.ts:8: transform answered undefined: missing return"), "{}", said.err);
     assert!(said.err.contains("map 4 rows, 3 errors\n"), "{}", said.err);
 
-    folder.write("bad.js", "import fs from 'fs';\nimport x from 'absent';\nexport const keep = () => true;\n")?;
-    let said = folder.bad("build bad.js").await?;
-    assert!(said.contains("bad.js:1: error: Could not resolve \"fs\": it is a part of Node.js"), "{said}");
-    assert!(said.contains("bad.js:2: error: Could not resolve \"absent\": run npm install absent"), "{said}");
+    // As a terminal finds them.
+    folder.write("bad/bad.js", "import fs from 'fs';\nimport x from 'absent';\nexport const keep = () => true;\n")?;
+    let said = folder.bad("build bad").await?;
+    assert!(said.contains(" bad/bad.js:1: error: Could not resolve \"fs\": it is a part of Node.js"), "{said}");
+    assert!(said.contains("\nbad/bad.js:2: error: Could not resolve \"absent\": run npm install absent"), "{said}");
     folder.write("bad.js", "export const keep = () => true;\n\nexport const day = Date.now();\n")?;
     let said = folder.bad("build bad.js").await?;
     assert!(said.contains("bad.js:3: error: Error: Date.now(): a node's answer must depend"), "{said}");
@@ -291,15 +292,15 @@ async fn a_module_in_python_becomes_a_component() -> Result<()> {
         "{said}"
     );
     for (source, expected) in [
-        ("def keep(row, args:\n", "bad.py:1: error: '(' was never closed"),
-        ("x = 1\n", "bad.py: error: defines no node: write def keep(row, args)"),
+        ("def keep(row, args:\n", " bad/bad.py:1: error: '(' was never closed"),
+        ("x = 1\n", " bad/bad.py: error: defines no node: write def keep(row, args)"),
         (
             "def keep(row, args): pass\ndef reduce(rows, args): pass\n",
-            "bad.py: error: defines keep and reduce: a node is one",
+            " bad/bad.py: error: defines keep and reduce: a node is one",
         ),
     ] {
-        folder.write("bad.py", source)?;
-        let said = folder.bad("build bad.py").await?;
+        folder.write("bad/bad.py", source)?;
+        let said = folder.bad("build bad/bad.py").await?;
         assert!(said.contains(expected), "{said}");
     }
     Ok(())

@@ -16,6 +16,7 @@ pub use rust::rust;
 use super::files::cache_dir;
 use super::program::NodeKind;
 use super::tools::{Stop, ToolError};
+use super::trial::placed;
 
 /// The source of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +39,24 @@ pub fn component(source: &Source, kind: Option<NodeKind>, output: &Path, stop: &
             let made = rust(dir, stop)?;
             std::fs::copy(&made, output).map(drop).map_err(rust::CARGO.files(output))
         }
-        Source::JavaScript(entry) => javascript(entry, kind, output, &cache_dir(), stop),
-        Source::Python(entry) => python(entry, kind, output, &cache_dir(), stop),
+        Source::JavaScript(entry) => {
+            javascript(entry, kind, output, &cache_dir(), stop).map_err(|error| placed_beside(entry, error))
+        }
+        Source::Python(entry) => {
+            python(entry, kind, output, &cache_dir(), stop).map_err(|error| placed_beside(entry, error))
+        }
         Source::Module(file) => module(file, kind, output),
+    }
+}
+
+/// The error with its places as a terminal finds them: the tools name files from the folder of `entry`.
+fn placed_beside(entry: &Path, error: ToolError) -> ToolError {
+    let folder = entry.parent().unwrap_or(Path::new(""));
+    match error {
+        ToolError::Failed { what, program, said } => {
+            let lines: Vec<String> = said.lines().map(|line| placed(folder, line)).collect();
+            ToolError::Failed { what, program, said: lines.join("\n") }
+        }
+        other => other,
     }
 }

@@ -69,6 +69,7 @@ pub(super) struct Questions<Q> {
     args: Vec<String>,
     /// Group and question, sorted by group.
     order: Vec<(u32, u32)>,
+    is_tried: bool,
     spent: Mutex<Spent>,
 }
 
@@ -101,11 +102,17 @@ impl<Q: Question> Questions<Q> {
             before = Some((question, group));
         }
         order.sort_unstable();
-        Questions { numbers, questions, args, order, spent: Mutex::default() }
+        Questions { numbers, questions, args, order, is_tried: false, spent: Mutex::default() }
+    }
+
+    /// The same, of a new version that is tried on them: what the node prints is marked.
+    pub fn tried(self) -> Self {
+        Questions { is_tried: true, ..self }
     }
 
     fn in_its_tick<'a>(&self, program: &Program, text: &'a str) -> Batch<'a> {
-        Batch { text, tick: self.questions.first().and_then(|question| program.clock(question.tick())) }
+        let tick = self.questions.first().and_then(|question| program.clock(question.tick()));
+        Batch { text, tick, is_tried: self.is_tried }
     }
 
     pub fn len(&self) -> usize {

@@ -67,6 +67,8 @@ pub(super) struct Batch<'a> {
     pub text: &'a str,
     /// What clocks show, in milliseconds since 1970.
     pub tick: Option<u64>,
+    /// Whether nobody waits for the answers but who tries a new version.
+    pub is_tried: bool,
 }
 
 /// A started guest.
@@ -149,6 +151,7 @@ impl Guest {
         let state = self.store.data_mut();
         state.patience = patience;
         state.tick = batch.tick;
+        state.log.set_tried(batch.is_tried);
         state.memory.take_refusal();
         let outcome = finished(self.code.interface.evaluate(&mut self.store, &self.instance, batch.text));
         self.calls += 1;

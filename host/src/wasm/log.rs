@@ -20,7 +20,11 @@ const LINE_LENGTH: usize = 4096;
 
 /// The log of one node, shared by its instances.
 #[derive(Clone, Debug)]
-pub(super) struct NodeLog(Arc<Inner>);
+pub(super) struct NodeLog {
+    inner: Arc<Inner>,
+    /// Whether what is written here is of rows that a new version is tried on.
+    is_tried: bool,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -41,14 +45,20 @@ impl NodeLog {
     /// The log of the node `name`, which may write so many lines a second.
     pub fn new(name: Arc<str>, lines: u32) -> Self {
         let budget = Mutex::new(Budget { since: Instant::now(), written: 0, dropped: 0 });
-        NodeLog(Arc::new(Inner { name, lines, budget }))
+        NodeLog { inner: Arc::new(Inner { name, lines, budget }), is_tried: false }
+    }
+
+    /// Whether the lines from now on, by this value and not by its clones, are of a trial: they say so, or it would look as if rows were
+    /// asked twice.
+    pub fn set_tried(&mut self, is_tried: bool) {
+        self.is_tried = is_tried;
     }
 
     /// Writes `text`, a line of the log for each of its lines.
     pub fn write(&self, level: Level, text: &str) {
         let mut lines = text.lines();
         // What cannot be written is counted without being looked at: a text may have millions of lines.
-        for line in lines.by_ref().take(self.0.lines as usize) {
+        for line in lines.by_ref().take(self.inner.lines as usize) {
             if self.admit() {
                 self.line(level, cut(line));
             }
@@ -58,31 +68,32 @@ impl NodeLog {
 
     fn leave_out(&self, lines: usize) {
         if lines > 0 {
-            let mut budget = self.0.budget.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut budget = self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
             budget.dropped = budget.dropped.saturating_add(u32::try_from(lines).unwrap_or(u32::MAX));
         }
     }
 
     fn line(&self, level: Level, line: &str) {
-        let node = &*self.0.name;
+        let node = &*self.inner.name;
+        let tried = self.is_tried.then_some(true);
         match level {
-            Level::Debug => tracing::debug!(target: "sangre::node", node, "{line}"),
-            Level::Info => tracing::info!(target: "sangre::node", node, "{line}"),
-            Level::Warn => tracing::warn!(target: "sangre::node", node, "{line}"),
-            Level::Error => tracing::error!(target: "sangre::node", node, "{line}"),
+            Level::Debug => tracing::debug!(target: "sangre::node", node, tried, "{line}"),
+            Level::Info => tracing::info!(target: "sangre::node", node, tried, "{line}"),
+            Level::Warn => tracing::warn!(target: "sangre::node", node, tried, "{line}"),
+            Level::Error => tracing::error!(target: "sangre::node", node, tried, "{line}"),
         }
     }
 
     fn admit(&self) -> bool {
-        let mut budget = self.0.budget.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut budget = self.inner.budget.lock().unwrap_or_else(PoisonError::into_inner);
         if budget.since.elapsed() >= PERIOD {
             let dropped = budget.dropped;
             *budget = Budget { since: Instant::now(), written: 0, dropped: 0 };
             if dropped > 0 {
-                tracing::warn!(target: "sangre::node", node = &*self.0.name, "{dropped} lines of the node were dropped");
+                tracing::warn!(target: "sangre::node", node = &*self.inner.name, "{dropped} lines of the node were dropped");
             }
         }
-        if budget.written < self.0.lines {
+        if budget.written < self.inner.lines {
             budget.written += 1;
             true
         } else {
@@ -105,7 +116,7 @@ mod tests {
     fn a_flood_is_counted_and_not_written() {
         let log = NodeLog::new("noisy".into(), 7);
         log.write(Level::Info, &"x\n".repeat(1_000_000));
-        let budget = log.0.budget.lock().expect("nobody panicked");
+        let budget = log.inner.budget.lock().expect("nobody panicked");
         assert_eq!((budget.written, budget.dropped), (7, 1_000_000 - 7));
     }
 }

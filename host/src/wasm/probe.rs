@@ -43,7 +43,7 @@ impl Recent {
         let mut failed = 0;
         for (before, call) in rows.iter().enumerate() {
             let trial = Arc::new(Trial { call: call.clone(), failure: OnceLock::new() });
-            let questions = Questions::new(vec![trial.clone()], program.numbers());
+            let questions = Questions::new(vec![trial.clone()], program.numbers()).tried();
             let (range, text) = questions.batch(0, usize::MAX);
             // Whatever it says is said of the one row, too.
             let _ = questions.ask(program, range, &text);

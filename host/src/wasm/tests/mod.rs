@@ -11,8 +11,9 @@ mod rust;
 mod typescript;
 mod worlds;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -125,6 +126,40 @@ fn answer_of(call: &GuestCall) -> Result<String, String> {
     match call.answer().expect("every call is answered") {
         Ok(value) => Ok(value.to_json()),
         Err(error) => Err(error.message.clone()),
+    }
+}
+
+/// Everything that this process's tests log since the first of them asked for it.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn captured() -> Self {
+        static LOG: LazyLock<Log> = LazyLock::new(|| {
+            let log = Log::default();
+            let writer = log.clone();
+            let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+            tracing::subscriber::set_global_default(subscriber).expect("no other test sets one");
+            log
+        });
+        LOG.clone()
+    }
+
+    /// The lines of the node of this name.
+    fn of(&self, node: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text");
+        let node = format!("node=\"{node}\"");
+        text.lines().filter(|line| line.contains(&node)).map(str::to_owned).collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

@@ -1,8 +1,5 @@
 //! Python as people write it, and what they hear when it is wrong.
 
-use std::io::Write;
-use std::sync::{Mutex, Once};
-
 use super::*;
 
 async fn transform(body: &str, row: &str) -> Result<String, String> {
@@ -374,13 +371,12 @@ async fn memory_is_limited() {
 
 #[tokio::test]
 async fn print_and_logging_write_to_the_log() {
-    let log = captured_log();
+    let log = Log::captured();
     let source = "import logging, sys\ndef transform(row, args):\n    print('printed', row)\n    sys.stderr.write('half a line')\n    \
                   logging.error('logged %d', row)\n    logging.getLogger('mine').info('named')\n    return row";
     let mut bench = Bench::new("probe.py", source.as_bytes(), |spec| spec.name = "talkative".into());
     assert_eq!(bench.once("7").await.as_deref(), Ok("7"));
-    let lines = String::from_utf8(log.lock().expect("no panic").clone()).expect("text");
-    let lines: Vec<&str> = lines.lines().filter(|line| line.contains("talkative")).collect();
+    let lines = log.of("talkative");
     for (level, text) in
         [("INFO", "printed 7"), ("WARN", "half a line"), ("ERROR", "logged 7"), ("INFO", "mine: named")]
     {
@@ -423,32 +419,6 @@ async fn the_examples() {
     let answers = ratings.ask(version, "{}", &lists).await;
     assert_eq!(answers[0].as_deref(), Ok(r#"{"count":4,"median":5,"stars":{"4":1,"5":2}}"#));
     assert_eq!(answers[1].as_deref(), Ok(r#"{"count":0,"median":null,"stars":{}}"#));
-}
-
-/// Everything that this process's tests log from now on.
-fn captured_log() -> Arc<Mutex<Vec<u8>>> {
-    static ONCE: Once = Once::new();
-    static LOG: Mutex<Option<Arc<Mutex<Vec<u8>>>>> = Mutex::new(None);
-    ONCE.call_once(|| {
-        let log = Arc::new(Mutex::new(Vec::new()));
-        *LOG.lock().expect("no panic") = Some(log.clone());
-        let writer = move || Appender(log.clone());
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer).finish();
-        tracing::subscriber::set_global_default(subscriber).expect("no other test sets one");
-    });
-    LOG.lock().expect("no panic").clone().expect("set once")
-}
-
-struct Appender(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Appender {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic").write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 #[tokio::test]

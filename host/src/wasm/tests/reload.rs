@@ -78,6 +78,22 @@ async fn a_version_that_fails_on_most_of_the_recent_rows_is_not_taken() {
 }
 
 #[tokio::test]
+async fn what_a_version_prints_while_it_is_tried_is_marked() {
+    let log = Log::captured();
+    let source = |said: &str| format!("export const transform = (row) => console.log('{said}', row) ?? row;");
+    let mut bench = Bench::new("probe.js", source("old").as_bytes(), |spec| spec.name = "marked".into());
+    let version = bench.loaded().await;
+    let shown = vec![call(version, "{}", "7")];
+    bench.host.evaluate(NODE, version, shown.clone()).await;
+    bench.write(source("new").as_bytes());
+    let version = bench.loaded().await;
+    assert_eq!(bench.ask(version, "{}", &["8"]).await, [Ok("8".into())]);
+    let lines = log.of("marked");
+    let said: Vec<_> = lines.iter().map(|line| line.split_once("sangre::node: ").expect("of a node").1).collect();
+    assert_eq!(said, ["old 7 node=\"marked\"", "new 7 node=\"marked\" tried=true", "new 8 node=\"marked\""]);
+}
+
+#[tokio::test]
 async fn an_earlier_version_can_be_restored() {
     let mut bench = Bench::script("export const transform = () => 1;");
     let first = bench.loaded().await;

@@ -2,7 +2,7 @@
 
 import "../runtime/src/globals.js";
 import { evaluate } from "../runtime/src/answers.js";
-import { describe, titleOf } from "../runtime/src/errors.js";
+import { titleOf } from "../runtime/src/errors.js";
 
 const NAMES = { filter: "keep", map: "transform", reduce: "reduce" };
 
@@ -19,12 +19,12 @@ export function answering(call, kind, fileName) {
   const name = NAMES[kind];
   // While the component is built, so this is the build's error.
   if (typeof call !== "function") throw new Error(`the export ${name} is not a function`);
-  const node = { kind, call };
+  const node = { kind, call, fileName, framesOf };
   return (batch) => {
     asked = true;
     // The bundle has run to its end by now.
     node.title ??= titleOf(call, name, fileName, placeOf);
-    return evaluate(node, batch, (error) => describe(error, fileName, framesOf));
+    return evaluate(node, batch);
   };
 }
 

@@ -75,8 +75,7 @@ async fn errors_name_the_file_they_are_in() {
     let import = "import { f } from './lib/f.ts';\nexport const transform = (row) =>\n  f(row);\n";
     let mut bench =
         script(&[("probe.js", import), ("lib/f.ts", "\ntype A = 1;\nexport function f(x: any) { return x.a.b; }")]);
-    let expected =
-        "lib/f.ts:3: TypeError: cannot read property 'b' of undefined, called at probe.js:3 (the row has no fields)";
+    let expected = "lib/f.ts:3: TypeError: cannot read property 'b' of undefined, called at probe.js:3 (the row has no fields: the query's input: or select: says which)";
     assert_eq!(bench.once("{}").await, Err(expected.into()));
     let reason = refused(&[("probe.js", import), ("lib/f.ts", "\nexport const f = ;")]).await;
     assert_eq!(reason, "lib/f.ts:2:18: SyntaxError: unexpected ';'");

@@ -79,20 +79,34 @@ async fn errors_have_file_and_line() {
 #[tokio::test]
 async fn a_field_that_is_missing_is_told_with_those_that_are_there() {
     let row = r#"{"id":1,"stock":5}"#;
-    for (body, expected) in [
+    let absent = "transform answered undefined: missing return, or no such field?";
+    let the_row = "the row has id, stock: the query's input: or select: says which";
+    for (function, args, expected) in [
+        ("(row) => row.stok", "{}", format!("1: {absent} ({the_row})")),
+        ("(row) => row.stok + 1", "{}", format!("1: transform answered NaN: JSON has no such number ({the_row})")),
         (
-            "return row.stok;",
-            "probe.js:1: transform answered undefined: missing return, or no such field? (the row has id, stock)",
+            "(row) =>\n  row.tag.name",
+            "{}",
+            format!("2: TypeError: cannot read property 'name' of undefined ({the_row})"),
         ),
-        ("return row.stok + 1;", "probe.js:1: transform answered NaN: JSON has no such number (the row has id, stock)"),
+        // Which of the two it was nobody knows.
         (
-            "return row.tag.name;",
-            "probe.js:2: TypeError: cannot read property 'name' of undefined (the row has id, stock)",
+            "(row, args) => args.filter.name",
+            r#"{"hour":1}"#,
+            format!("1: TypeError: cannot read property 'name' of undefined ({the_row}; args have hour)"),
         ),
-        ("throw new TypeError('of its own');", "probe.js:2: TypeError: of its own"),
+        ("(row, args) => args.hour", "{}", format!("1: {absent} ({the_row}; args have no fields)")),
+        ("(row, args) => [row][1]", r#"{"hour":1}"#, format!("1: {absent} ({the_row}; args have hour)")),
+        ("() => { throw new TypeError('of its own'); }", "{}", "1: TypeError: of its own".into()),
     ] {
-        assert_eq!(transform(body, row).await, Err(expected.into()), "{body}");
+        let mut bench = Bench::script(&format!("export const transform = {function};"));
+        let version = bench.loaded().await;
+        assert_eq!(bench.ask(version, args, &[row]).await, [Err(format!("probe.js:{expected}"))], "{function}");
     }
+    let mut bench = Bench::script("export const transform = (row, args) => args.hours;");
+    let version = bench.loaded().await;
+    let answers = bench.ask(version, r#"{"hour":1}"#, &["1"]).await;
+    assert_eq!(answers, [Err(format!("probe.js:1: {absent} (args have hour)"))]);
 }
 
 #[tokio::test]
@@ -266,7 +280,7 @@ async fn what_looks_odd_and_is_right() {
 async fn an_error_tells_who_called_what_threw() {
     let source = "function inner(x) {\n  return x.a.b;\n}\nconst outer = (x) => inner(x);\nexport function transform(row) {\n  return outer(row);\n}";
     let answer = Bench::script(source).once("{}").await;
-    let expected = "probe.js:2: TypeError: cannot read property 'b' of undefined, called at probe.js:4, probe.js:6 (the row has no fields)";
+    let expected = "probe.js:2: TypeError: cannot read property 'b' of undefined, called at probe.js:4, probe.js:6 (the row has no fields: the query's input: or select: says which)";
     assert_eq!(answer, Err(expected.into()));
     // Not taken for a line of the file.
     let answer = transform("return eval('\\n\\n\\nx');", "1").await;

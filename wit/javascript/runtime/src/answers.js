@@ -3,6 +3,7 @@
 // Runs in the same engine as the node's code, so nothing a node does is trusted: whatever it returns is checked before it
 // is written.
 
+import { describe } from "./errors.js";
 import { ask } from "./globals.js";
 import { Told } from "./told.js";
 import { fieldsOf } from "./fields.js";
@@ -11,8 +12,11 @@ import { check, noun } from "./values.js";
 const { freeze, values: valuesOf } = Object;
 const { parse, stringify } = JSON;
 
-/** `node` is { title, kind, call }, the first as messages call it; `describe` makes one line of what was thrown. */
-export function evaluate(node, batch, describe) {
+/**
+ * `node` is { title, kind, call, fileName, framesOf }: the first as messages call it, the last takes the text of a stack to places in the
+ * node's own files, `{ name, line }`, innermost first.
+ */
+export function evaluate(node, batch) {
   const texts = [];
   const failures = [];
   for (const { args, rows } of parse(batch)) {
@@ -23,7 +27,7 @@ export function evaluate(node, batch, describe) {
       try {
         text = answer(node, row, args);
       } catch (error) {
-        failures.push({ row: texts.length, message: describe(error) + fieldsOf(error, row) });
+        failures.push({ row: texts.length, message: describe(error, node.fileName, node.framesOf) + fieldsOf(error, node.call, row, args) });
       }
       texts.push(text);
     }

@@ -1,4 +1,4 @@
-// What a row has, for errors that a field it lacks leads to: a name misspelt, or left out of the query's `input`.
+// What row and args have, for errors that a name they lack leads to: one misspelt, or left out of the query.
 
 import { Told } from "./told.js";
 
@@ -8,19 +8,31 @@ const { keys } = Object;
 /** Names that are told. */
 const MOST = 20;
 
-/** ` (the row has id, name)`, if `error` is one that a field the row lacks may be the reason of. */
-export function fieldsOf(error, row) {
+/** After the fields of a row. */
+export const LEAD = ": the query's input: or select: says which";
+
+/**
+ * ` (the row has id, name; args have hour)`, if `error` is one that a field these lack may be the reason of. Which of them lacks it the
+ * error does not tell; args are left out where `call`, the node's function, takes none.
+ */
+export function fieldsOf(error, call, row, args) {
   try {
     if (!isOfAbsence(error)) return "";
     const [one, whose] = isArray(row) ? [row[0], "the first row"] : [row, "the row"];
-    if (typeof one !== "object" || one === null || isArray(one)) return "";
-    const names = keys(one);
-    const more = names.length > MOST ? ", ..." : "";
-    return names.length === 0 ? ` (${whose} has no fields)` : ` (${whose} has ${names.slice(0, MOST).join(", ")}${more})`;
+    const has = typeof one === "object" && one !== null && !isArray(one) ? [`${whose} has ${fieldNames(one)}${LEAD}`] : [];
+    const isGiven = keys(args).length > 0 || (has.length > 0 && call.length > 1);
+    const said = isGiven ? [...has, `args have ${fieldNames(args)}`] : has;
+    return said.length === 0 ? "" : ` (${said.join("; ")})`;
   } catch {
     // What was thrown threw in turn.
     return "";
   }
+}
+
+/** `id, name`. */
+export function fieldNames(one) {
+  const names = keys(one);
+  return names.length === 0 ? "no fields" : `${names.slice(0, MOST).join(", ")}${names.length > MOST ? ", ..." : ""}`;
 }
 
 function isOfAbsence(error) {

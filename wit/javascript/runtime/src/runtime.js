@@ -11,7 +11,7 @@ import { Told } from "./told.js";
 const FUNCTIONS = { keep: "filter", transform: "map", reduce: "reduce" };
 const NAMES = { filter: "keep", map: "transform", reduce: "reduce" };
 
-let node; // { title, kind, call, fileName }
+let node; // As answers.js asks it.
 
 function load(files, expected) {
   const [{ name: fileName }] = files;
@@ -44,7 +44,7 @@ function choose(exports, fileName, expected) {
         : `${fileName} exports no node${instead(exports)}: export function keep(row, args), transform(row, args) or reduce(rows, args)`,
     );
   }
-  return { title: titleOf(value, name, fileName, placeOf), kind: FUNCTIONS[name], call: value, fileName };
+  return { title: titleOf(value, name, fileName, placeOf), kind: FUNCTIONS[name], call: value, fileName, framesOf };
 }
 
 /** A misspelt name is seen at once beside the right ones. */
@@ -56,5 +56,5 @@ function instead(exports) {
 
 export const script = {
   load,
-  evaluate: (batch) => evaluate(node, batch, (error) => describe(error, node.fileName, framesOf)),
+  evaluate: (batch) => evaluate(node, batch),
 };

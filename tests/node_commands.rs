@@ -342,6 +342,17 @@ async fn what_a_node_prints_is_shown_once_for_each_row() -> Result<()> {
         assert_eq!(said.err.matches(line).count(), 1, "{}", said.err);
     }
     assert!(said.err.contains("filter 3 rows, 1 error\n") && said.err.contains("\nin all  5 calls, "), "{}", said.err);
+    // What it reads in vain is among that, and no error.
+    folder.write("rows.json", r#"[{ "opens": 9 }, { "opens": 10 }]"#)?;
+    folder.write("hours.js", "export function keep(place, args) {\n  return place.opns > args.hour;\n}\n")?;
+    let said = folder.node("test hours.js --rows rows.json").await?;
+    assert!(said.good && said.out == "false\nfalse\n", "{}", said.err);
+    for line in [
+        "hours.js:2: the row has no field \"opns\": did you mean opens? (it has opens) ",
+        "hours.js:2: args have no \"hour\" (they have no fields) ",
+    ] {
+        assert_eq!(said.err.matches(line).count(), 1, "{}", said.err);
+    }
     Ok(())
 }
 

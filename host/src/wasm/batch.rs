@@ -61,11 +61,14 @@ impl Numbers {
     }
 }
 
+/// In a group's text after its args: the runtime is to tell the log what the function reads of row and args that is not there.
+const WATCHED: &str = r#","watch":true"#;
+
 /// Questions of one tick, in groups of equal args.
 pub(super) struct Questions<Q> {
     numbers: Numbers,
     questions: Vec<Q>,
-    /// The args' text of each group.
+    /// The args' text of each group, and [`WATCHED`] after it if that is wanted.
     args: Vec<String>,
     /// Group and question, sorted by group.
     order: Vec<(u32, u32)>,
@@ -108,6 +111,12 @@ impl<Q: Question> Questions<Q> {
     /// The same, of a new version that is tried on them: what the node prints is marked.
     pub fn tried(self) -> Self {
         Questions { is_tried: true, ..self }
+    }
+
+    /// The same, watched ([`Program::can_watch`]): that takes longer, and changes no answer.
+    pub fn watched(mut self) -> Self {
+        self.args.iter_mut().for_each(|args| args.push_str(WATCHED));
+        self
     }
 
     fn in_its_tick<'a>(&self, program: &Program, text: &'a str) -> Batch<'a> {
@@ -340,6 +349,8 @@ mod tests {
         let (range, text) = questions.batch(0, usize::MAX);
         assert_eq!(range, 0..4);
         assert_eq!(text, r#"[{"args":{"a":1},"rows":[1,3]},{"args":{},"rows":[2,4]}]"#);
+        let (_, text) = questions.watched().batch(0, usize::MAX);
+        assert_eq!(text, r#"[{"args":{"a":1},"watch":true,"rows":[1,3]},{"args":{},"watch":true,"rows":[2,4]}]"#);
     }
 
     #[test]

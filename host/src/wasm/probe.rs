@@ -41,20 +41,33 @@ impl Recent {
         drop(recent);
         let rows: Vec<_> = calls.into_iter().filter(|call| matches!(GuestCall::answer(call), Some(Ok(_)))).collect();
         let mut failed = 0;
+        let mut is_watched = program.can_watch();
         for (before, call) in rows.iter().enumerate() {
-            let trial = Arc::new(Trial { call: call.clone(), failure: OnceLock::new() });
-            let questions = Questions::new(vec![trial.clone()], program.numbers()).tried();
-            let (range, text) = questions.batch(0, usize::MAX);
-            // Whatever it says is said of the one row, too.
-            let _ = questions.ask(program, range, &text);
-            let Some(failure) = trial.failure.get() else { continue };
+            let mut failure = tried(call, program, is_watched);
+            if is_watched && failure.as_ref().is_some_and(|failure| failure.passing) {
+                // It may have run out of time because it was watched.
+                is_watched = false;
+                failure = tried(call, program, is_watched);
+            }
+            let Some(failure) = failure else { continue };
             failed += 1;
             if failed * 2 > rows.len() {
-                return Err(NodeError::Probe { failed, tried: before + 1, last: failure.message.clone() });
+                return Err(NodeError::Probe { failed, tried: before + 1, last: failure.message });
             }
         }
         Ok(())
     }
+}
+
+/// Asks `program` once more what was answered before; why it fails, if it does.
+fn tried(call: &Arc<GuestCall>, program: &Program, is_watched: bool) -> Option<Failure> {
+    let trial = Arc::new(Trial { call: call.clone(), failure: OnceLock::new() });
+    let questions = Questions::new(vec![trial.clone()], program.numbers()).tried();
+    let questions = if is_watched { questions.watched() } else { questions };
+    let (range, text) = questions.batch(0, usize::MAX);
+    // Whatever it says is said of the one row, too.
+    let _ = questions.ask(program, range, &text);
+    trial.failure.get().cloned()
 }
 
 /// A question that was answered before.

@@ -1,6 +1,7 @@
 //! One version of one node, ready to be asked: its code, its warm instances, and what its rows cost.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use super::error::{Fault, NodeError};
 use super::instance::{Batch, Guest};
 use super::limits::Limits;
 use super::log::{Level, NodeLog};
+use super::runtime::Language;
 use super::usage::Usage;
 use super::waste::Waste;
 use crate::dataflow::guest::NodeVersion;
@@ -111,6 +113,12 @@ impl Program {
 
     pub fn version(&self) -> NodeVersion {
         self.parts.version
+    }
+
+    /// Whether it tells what its function reads and is not there, if it is asked to: a language that makes an error of it need not.
+    pub fn can_watch(&self) -> bool {
+        let entry = self.parts.source.as_deref().and_then(<[SourceFile]>::first);
+        entry.is_some_and(|file| Language::of(Path::new(&file.name)) == Some(Language::JavaScript))
     }
 
     pub fn numbers(&self) -> Numbers {

@@ -81,6 +81,8 @@ pub struct Trial {
     _host: NodeHost,
 }
 
+type Asked = Questions<Arc<GuestCall>>;
+
 /// What came of a row: its answer, or why there is none.
 pub type Answer = Result<Value, Arc<GuestError>>;
 
@@ -120,10 +122,23 @@ impl Trial {
 
     /// Asks all rows with the same args and at the same time, in batches as the server would make them, and waits; an answer for each, in order.
     pub fn ask(&self, args: &Value, rows: &[Value]) -> Vec<Answer> {
+        self.answers(args, rows, |questions| questions)
+    }
+
+    /// The same, and what the function reads of row and args that is not there is in the log, unless its language makes an error of it. That
+    /// takes longer.
+    pub fn ask_watched(&self, args: &Value, rows: &[Value]) -> Vec<Answer> {
+        match self.program.can_watch() {
+            true => self.answers(args, rows, Questions::watched),
+            false => self.ask(args, rows),
+        }
+    }
+
+    fn answers(&self, args: &Value, rows: &[Value], how: fn(Asked) -> Asked) -> Vec<Answer> {
         let call =
             |row: &Value| Arc::new(GuestCall::new(NODE, self.program.version(), self.tick, args.clone(), row.clone()));
         let calls: Vec<Arc<GuestCall>> = rows.iter().map(call).collect();
-        let questions = Questions::new(calls.clone(), self.program.numbers());
+        let questions = how(Questions::new(calls.clone(), self.program.numbers()));
         let mut next = 0;
         while next < questions.len() {
             let (Range { start, end }, text) = questions.batch(next, self.program.batch_bytes());

@@ -3,7 +3,7 @@
 //! A node is a pure function, and instances are reused, replaced and run side by side at will. So the rows are asked three
 //! times: in order; in another order, of an instance that was used before; one by one, each of an instance of its own. An answer
 //! that is not always the same is reported as what it is, a mistake of the node that a server would show only now and then. What the
-//! node prints is shown of the first time alone.
+//! node prints is shown of the first time alone, and then its function is watched: what it reads in vain is shown, too.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -107,9 +107,10 @@ struct Report {
 
 impl Report {
     fn of(trial: &Trial, args: &Value, rows: &[Value]) -> Self {
-        let answers = trial.ask(args, rows);
-        let first = trial.used();
         let ask_quietly = |rows: &[Value]| with_default(NoSubscriber::default(), || trial.ask(args, rows));
+        let mut answers = trial.ask_watched(args, rows);
+        ask_late(&mut answers, rows, ask_quietly);
+        let first = trial.used();
         let order = shuffled(rows.len());
         let mixed: Vec<Value> = order.iter().map(|&row| rows[row].clone()).collect();
         let again: Vec<(usize, Answer)> = order.into_iter().zip(ask_quietly(&mixed)).collect();
@@ -181,6 +182,18 @@ impl Report {
     }
 }
 
+/// Asks again, as a server would, what may have run out of time because it was watched.
+fn ask_late(answers: &mut [Answer], rows: &[Value], ask: impl Fn(&[Value]) -> Vec<Answer>) {
+    let is_late = |answer: &Answer| answer.as_ref().is_err_and(|error| error.passing);
+    let (late, rows): (Vec<&mut Answer>, Vec<Value>) = answers
+        .iter_mut()
+        .zip(rows)
+        .filter(|(answer, _)| is_late(answer))
+        .map(|(answer, row)| (answer, row.clone()))
+        .unzip();
+    late.into_iter().zip(ask(&rows)).for_each(|(answer, again)| *answer = again);
+}
+
 /// The answers that are not what they were at first. A failure that may pass says nothing of the node.
 fn differing(first: &[Answer], then: Vec<(usize, Answer)>, how: &'static str) -> Vec<(usize, &'static str, Answer)> {
     let passing = |answer: &Answer| answer.as_ref().is_err_and(|error| error.passing);
@@ -226,6 +239,7 @@ fn count(number: usize, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dataflow::guest::GuestError;
 
     #[test]
     fn another_order_has_all_rows() {
@@ -235,6 +249,15 @@ mod tests {
             order.sort_unstable();
             assert!(order.into_iter().eq(0..count));
         }
+    }
+
+    #[test]
+    fn what_may_have_run_out_of_time_is_asked_again() {
+        let failed = |message: &str, passing| Err(std::sync::Arc::new(GuestError { message: message.into(), passing }));
+        let mut answers = vec![Ok(Value::from(1)), failed("late", true), failed("bad", false), failed("late", true)];
+        let rows: Vec<Value> = [1, 2, 3, 4].map(Value::from).into();
+        ask_late(&mut answers, &rows, |rows| rows.iter().cloned().map(Ok).collect());
+        assert_eq!(answers, [Ok(1.into()), Ok(2.into()), failed("bad", false), Ok(4.into())]);
     }
 
     #[test]

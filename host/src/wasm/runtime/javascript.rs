@@ -31,6 +31,7 @@ pub(super) const RECIPE: Recipe = Recipe {
         ("src/fields.js", include_str!("../../../../wit/javascript/runtime/src/fields.js")),
         ("src/modules.js", include_str!("../../../../wit/javascript/runtime/src/modules.js")),
         ("src/values.js", include_str!("../../../../wit/javascript/runtime/src/values.js")),
+        ("src/watch.js", include_str!("../../../../wit/javascript/runtime/src/watch.js")),
         ("src/errors.js", include_str!("../../../../wit/javascript/runtime/src/errors.js")),
         ("src/globals.js", include_str!("../../../../wit/javascript/runtime/src/globals.js")),
         ("src/imports.js", include_str!("../../../../wit/javascript/runtime/src/imports.js")),

@@ -9,6 +9,7 @@ mod python;
 mod reload;
 mod rust;
 mod typescript;
+mod watched;
 mod worlds;
 
 use std::io::Write;

@@ -8,6 +8,7 @@ import { ask } from "./globals.js";
 import { Told } from "./told.js";
 import { fieldsOf } from "./fields.js";
 import { check, noun } from "./values.js";
+import { watched } from "./watch.js";
 
 const { freeze, values: valuesOf } = Object;
 const { parse, stringify } = JSON;
@@ -19,8 +20,9 @@ const { parse, stringify } = JSON;
 export function evaluate(node, batch) {
   const texts = [];
   const failures = [];
-  for (const { args, rows } of parse(batch)) {
-    deepFreeze(args);
+  for (const group of parse(batch)) {
+    deepFreeze(group.args);
+    const { args, rows } = group.watch ? watched(node, group) : group;
     for (const row of rows) {
       let text = "null";
       ask(row, args);

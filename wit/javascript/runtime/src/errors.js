@@ -49,6 +49,12 @@ function said(error) {
   return `${error.name}: ${error.message}${why}${cause}`;
 }
 
+/** Where the innermost place in the node's own files is; undefined if the stack has none. */
+export function placeOfStack(stack, framesOf) {
+  const [place] = framesOf(typeof stack === "string" ? stack : "");
+  return place && shownPlace(place);
+}
+
 const lineOf = Object.getOwnPropertyDescriptor(Function.prototype, "lineNumber")?.get;
 
 /**

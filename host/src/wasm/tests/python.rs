@@ -119,7 +119,7 @@ async fn errors_have_file_and_line() {
     assert_eq!(transform("return 1 / 0", "1").await, Err("probe.py:2: ZeroDivisionError: division by zero".into()));
     assert_eq!(
         transform("return row['closes']", "{}").await,
-        Err("probe.py:2: KeyError: 'closes' (the row has no fields)".into())
+        Err("probe.py:2: KeyError: 'closes' (the row has no fields: the query's input: or select: says which)".into())
     );
     let error = transform("return row.closes", r#"{"opens":9}"#).await;
     let expected = "probe.py:2: AttributeError: 'dict' object has no attribute 'closes': rows and args are dicts, so write ['closes']";
@@ -139,16 +139,28 @@ async fn a_missing_key_is_told_with_those_of_what_was_asked() {
     let row = r#"{"opens":9}"#;
     for (body, expected) in [
         ("return row['opens'] < args['hour']", "KeyError: 'hour' (args have by)"),
-        ("return row['close'] < args['by']", "KeyError: 'close' (the row has opens)"),
+        (
+            "return row['close'] < args['by']",
+            "KeyError: 'close' (the row has opens: the query's input: or select: says which)",
+        ),
         ("names = {'a': 1, 2: 3}; return names[row['opens']]", "KeyError: 9 (names has a, 2)"),
         (
             "return (lambda given: given['hour'])(args)",
             "KeyError: 'hour' (in transform.<locals>.<lambda>, called from probe.py:2 in transform) (args have by)",
         ),
         // What was asked is not plain, or nothing was.
-        ("return {**row}['hour']", "KeyError: 'hour' (the row has opens, args have by)"),
-        ("raise KeyError('hour')", "KeyError: 'hour' (the row has opens, args have by)"),
-        ("return [1][args['hour'\n      ]]", "KeyError: 'hour' (the row has opens, args have by)"),
+        (
+            "return {**row}['hour']",
+            "KeyError: 'hour' (the row has opens: the query's input: or select: says which; args have by)",
+        ),
+        (
+            "raise KeyError('hour')",
+            "KeyError: 'hour' (the row has opens: the query's input: or select: says which; args have by)",
+        ),
+        (
+            "return [1][args['hour'\n      ]]",
+            "KeyError: 'hour' (the row has opens: the query's input: or select: says which; args have by)",
+        ),
     ] {
         let mut bench = Bench::python(&format!("def transform(row, args):\n    {body}\n"));
         let version = bench.loaded().await;
@@ -407,7 +419,8 @@ async fn the_examples() {
     let answers = open_at.ask(version, r#"{"hour":12}"#, &rows).await;
     assert_eq!(answers[..2], [Ok("true".into()), Ok("false".into())]);
     assert!(
-        answers[2].as_ref().is_err_and(|message| message.ends_with("KeyError: 'closes' (the row has opens)")),
+        answers[2].as_ref().is_err_and(|message| message
+            .ends_with("KeyError: 'closes' (the row has opens: the query's input: or select: says which)")),
         "{answers:?}"
     );
     let answers = open_at.ask(version, r#"{"hour":1}"#, &rows[..2]).await;

@@ -18,7 +18,7 @@ async fn a_filter_with_its_own_types() {
     let expected = [
         Ok("true"),
         Ok("false"),
-        Err("row: missing field `closes` (the row has opens)"),
+        Err("row: missing field `closes` (the row has opens: the query's input: or select: says which)"),
         Err("row.opens: invalid type: null, expected u8: a type that takes null is an Option"),
     ];
     assert_eq!(answers.iter().map(|answer| answer.as_deref().map_err(|error| &**error)).collect::<Vec<_>>(), expected);

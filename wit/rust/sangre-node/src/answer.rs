@@ -161,7 +161,10 @@ mod tests {
         };
         let answers = answer("row", batch, node);
         assert_eq!(answers.values, "[1.0,null,null,0.5]");
-        assert_eq!(answers.failures[0], (1, "row: missing field `x` (the row has y)".into()));
+        assert_eq!(
+            answers.failures[0],
+            (1, "row: missing field `x` (the row has y: the query's input: or select: says which)".into())
+        );
         assert_eq!(answers.failures[1], (2, "answered inf: JSON has no such number".into()));
     }
 }

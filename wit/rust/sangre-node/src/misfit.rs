@@ -49,10 +49,20 @@ fn fields_of(noun: &str, text: &RawValue, path: &Path) -> String {
         (None, "args") => "args have",
         (None, _) => "the row has",
     };
+    let lead = if is_row(noun, path) { LEAD } else { "" };
     match names.len() {
-        0 => format!(" ({whose} no fields)"),
-        _ => format!(" ({whose} {}{more})", names.join(", ")),
+        0 => format!(" ({whose} no fields{lead})"),
+        _ => format!(" ({whose} {}{more}{lead})", names.join(", ")),
     }
+}
+
+/// After the fields of a row.
+const LEAD: &str = ": the query's input: or select: says which";
+
+/// Whether the path ends at a row, or at one of a list.
+fn is_row(noun: &str, path: &Path) -> bool {
+    let mut steps = path.iter();
+    noun != "args" && matches!((steps.next(), steps.next()), (None | Some(Segment::Seq { .. }), None))
 }
 
 fn step<'a>(value: &'a Value, segment: &Segment) -> Option<&'a Value> {
@@ -94,8 +104,11 @@ mod tests {
         for (text, expected) in [
             (r#"{"opens":null}"#, "row.opens: invalid type: null, expected u8: a type that takes null is an Option"),
             (r#"{"opens":300}"#, "row.opens: invalid value: integer `300`, expected u8"),
-            (r#"{"id":1,"open":9}"#, "row: missing field `opens` (the row has id, open)"),
-            ("{}", "row: missing field `opens` (the row has no fields)"),
+            (
+                r#"{"id":1,"open":9}"#,
+                "row: missing field `opens` (the row has id, open: the query's input: or select: says which)",
+            ),
+            ("{}", "row: missing field `opens` (the row has no fields: the query's input: or select: says which)"),
             (r#"{"opens":9,"owner":{"id":1}}"#, "row.owner: missing field `name` (it has id)"),
             (r#"{"opens":9,"owner":{"name":true}}"#, "row.owner.name: invalid type: boolean `true`, expected a string"),
             ("3", "row: invalid type: integer `3`, expected struct Place"),
@@ -104,7 +117,7 @@ mod tests {
         }
         assert_eq!(
             said::<Vec<Place>>("rows", r#"[{"opens":1},{}]"#),
-            "rows[1]: missing field `opens` (it has no fields)"
+            "rows[1]: missing field `opens` (it has no fields: the query's input: or select: says which)"
         );
         assert_eq!(said::<Place>("args", r#"{"open":1}"#), "args: missing field `opens` (args have open)");
     }

@@ -12,6 +12,9 @@ _FRAMES = 4
 # Of a row's fields, as many are named.
 _NAMES = 20
 
+# After the fields of a row.
+_LEAD = ": the query's input: or select: says which"
+
 _MEMORY = "the node's memory is used up; its setting memory: says how much there is"
 
 
@@ -59,14 +62,14 @@ def fields_of(error, row, args):
             return ""
         asked, name = _asked(error)
         if asked is not None:
-            return encodable(f" ({_whose(asked, name, row, args)} {_names(asked)})")
+            return encodable(f" ({_has(asked, name, row, args)})")
         (key, *_), whose = error.args, "the row"
         if type(row) is list and row:
             row, whose = row[0], "the first row"
         if type(row) is not dict or key in row:
             return ""
-        said = f"{whose} has {_names(row)}"
-        return encodable(f" ({said}, args have {_names(args)})" if args else f" ({said})")
+        said = f"{whose} has {_names(row)}{_LEAD}"
+        return encodable(f" ({said}; args have {_names(args)})" if args else f" ({said})")
     except BaseException:
         return ""
 
@@ -95,10 +98,10 @@ def _asked(error):
     return (asked, name) if type(asked) is dict and error.args[0] not in asked else (None, None)
 
 
-def _whose(asked, name, row, args):
+def _has(asked, name, row, args):
     if asked is args:
-        return "args have"
-    return "the row has" if asked is row else f"{name} has"
+        return f"args have {_names(args)}"
+    return f"the row has {_names(row)}{_LEAD}" if asked is row else f"{name} has {_names(asked)}"
 
 
 def _names(members):

@@ -257,7 +257,48 @@ async fn a_package_is_bundled_and_errors_have_their_own_places() -> Result<()> {
     assert!(said.contains("\nbad/bad.js:2: error: Could not resolve \"absent\": run npm install absent"), "{said}");
     folder.write("bad.js", "export const keep = () => true;\n\nexport const day = Date.now();\n")?;
     let said = folder.bad("build bad.js").await?;
-    assert!(said.contains("bad.js:3: error: Error: Date.now(): a node's answer must depend"), "{said}");
+    let expected = "bad.js:3: error: Error: Date.now(): there is no clock while the file is loaded: read it inside";
+    assert!(said.contains(expected), "{said}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_package_that_cannot_be_loaded_is_named() -> Result<()> {
+    let folder = Folder::new()?;
+    let main = "export const random = Math.random();\n";
+    for (name, source) in [
+        ("@its/dice", main),
+        ("lodash", "\nconst now = () => Date.now();\nexport const since = now();\n"),
+        ("through", "export * from 'lodash';\n"),
+        ("nodes", "export const home = process.env.HOME;\n"),
+    ] {
+        let package = format!(r#"{{ "name": "{name}", "type": "module", "main": "main.js" }}"#);
+        folder.write(&format!("n/node_modules/{name}/package.json"), &package)?;
+        folder.write(&format!("n/node_modules/{name}/main.js"), source)?;
+    }
+    for (imports, expected) in [
+        (
+            "import {\n  since,\n} from \"lodash\";",
+            "n/lib/x.js:4: error: the package lodash calls Date.now() while it is loaded (node_modules/lodash/main.js:2), which no node may do: take lodash-es",
+        ),
+        (
+            "import 'through';",
+            "n/lib/x.js:2: error: the package lodash calls Date.now() while it is loaded (node_modules/lodash/main.js:2), which no node may do",
+        ),
+        (
+            "export * from '@its/dice';",
+            "n/lib/x.js:2: error: the package @its/dice calls Math.random() while it is loaded (node_modules/@its/dice/main.js:1), which no node may do: take a package that does not",
+        ),
+        (
+            "import 'nodes';",
+            "n/lib/x.js:2: error: the package nodes fails while it is loaded (node_modules/nodes/main.js:1): Error: process is not defined",
+        ),
+    ] {
+        folder.write("n/lib/x.js", &format!("\n{imports}\n"))?;
+        folder.write("n/n.js", "import './lib/x.js';\nexport const keep = () => true;\n")?;
+        let said = folder.bad("build n/n.js").await?;
+        assert!(said.contains(expected), "{imports}: {said}");
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { componentize } from "componentize-qjs";
 import { build } from "esbuild";
+import { importOf, packageOf, thrownBy } from "./packages.mjs";
 
 const KINDS = {
   filter: { function: "keep", interface: "filterRows" },
@@ -120,7 +121,7 @@ export const ${KINDS[kind].interface} = {
   ${KINDS[kind].function}: answering(node[${JSON.stringify(exported)}], ${JSON.stringify(kind)}, ${JSON.stringify(fileName)}),
 };
 `;
-const bundled = await bundle({ stdin: { contents: entry, resolveDir: folder, loader: "js" }, sourcemap: "external" });
+const bundled = await bundle({ stdin: { contents: entry, resolveDir: folder, loader: "js" }, sourcemap: "external", metafile: true });
 const text = (ending) => bundled.outputFiles.find((file) => file.path.endsWith(ending)).text;
 const lines = places(JSON.parse(text(".map")));
 try {
@@ -142,5 +143,10 @@ function evaluating(message) {
   const [, thrown = message.trim()] = /module evaluation: ([^\n]*)/.exec(message) ?? [];
   const at = [...message.matchAll(/:(\d+):\d+\)?$/gm)].map(([, line]) => lines.places[line - 1] ?? []);
   const [file, line] = at.find(([file]) => file !== undefined) ?? [];
-  return `${file === undefined ? fileName : `${lines.files[file]}:${line}`}: error: ${thrown}`;
+  if (file === undefined) return `${fileName}: error: ${thrown}`;
+  const [name, place] = [lines.files[file], `${lines.files[file]}:${line}`];
+  const of = packageOf(name);
+  if (of === undefined) return `${place}: error: ${thrown}`;
+  const imported = importOf(name, bundled.metafile.inputs, "<stdin>", folder) ?? fileName;
+  return `${imported}: error: ${thrownBy(of, place, thrown)}`;
 }

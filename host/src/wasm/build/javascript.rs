@@ -16,6 +16,7 @@ const WORKSHOP: Workshop = Workshop {
         ("component/package.json", include_str!("../../../../wit/javascript/component/package.json")),
         ("component/package-lock.json", include_str!("../../../../wit/javascript/component/package-lock.json")),
         ("component/build.mjs", include_str!("../../../../wit/javascript/component/build.mjs")),
+        ("component/packages.mjs", include_str!("../../../../wit/javascript/component/packages.mjs")),
         ("component/glue.js", include_str!("../../../../wit/javascript/component/glue.js")),
         ("component/wit/node.wit", include_str!("../../../../wit/0.1.0/node.wit")),
         ("runtime/package.json", include_str!("../../../../wit/javascript/runtime/package.json")),

@@ -349,5 +349,10 @@ async fn with_every_clocks_stand_still_and_randomness_is_of_tick_and_row() {
     let mut early = Bench::new("probe.js", b"const at = Date.now();\nexport const transform = () => at;", |spec| {
         spec.has_clock = true;
     });
-    assert!(early.failed().await.contains("Date.now()"), "what a module keeps must not depend on when it was loaded");
+    // What a module keeps must not depend on when it was loaded.
+    let expected = "probe.js:1: Error: Date.now(): there is no clock while the file is loaded: read it inside of the function, and declare every:";
+    assert_eq!(early.failed().await, expected);
+    let early = refused("export const at = Math.random(), transform = () => at;").await;
+    let expected = "probe.js:1: Error: Math.random(): there is no randomness while the file is loaded: ask for it";
+    assert!(early.starts_with(expected), "{early}");
 }

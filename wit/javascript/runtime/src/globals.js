@@ -14,30 +14,37 @@ function impure(what, remedy) {
   };
 }
 
-const readsTheClock = "a node's answer must depend on its row and args alone; declare every: to read the clock";
-const readsRandomness = "a node's answer must depend on its row and args alone; declare every: for randomness";
+const theClock = {
+  asked: "a node's answer must depend on its row and args alone; declare every: to read the clock",
+  loading: "there is no clock while the file is loaded: read it inside of the function, and declare every:",
+};
+const randomness = {
+  asked: "a node's answer must depend on its row and args alone; declare every: for randomness",
+  loading: "there is no randomness while the file is loaded: ask for it inside of the function, and declare every:",
+};
 
 // The row that is asked, and its args; undefined while a module's own statements run, which have no clock.
 let question;
 
 // The time of the tick in milliseconds; without one, what asked for it is an error.
-function tick(what, remedy) {
-  const now = question && clock.now();
-  if (now === undefined || now === null) impure(what, remedy)();
+function tick(what, { asked, loading }) {
+  if (question === undefined) impure(what, loading)();
+  const now = clock.now();
+  if (now === undefined || now === null) impure(what, asked)();
   return Number(now);
 }
 
 // `new Date(text)` and the like are pure. `new Date()` and `Date()` read the clock.
 function PureDate(...parts) {
-  if (!new.target) return new NativeDate(tick("Date()", readsTheClock)).toString();
-  const time = parts.length === 0 ? [tick("new Date()", readsTheClock)] : parts;
+  if (!new.target) return new NativeDate(tick("Date()", theClock)).toString();
+  const time = parts.length === 0 ? [tick("new Date()", theClock)] : parts;
   return Reflect.construct(NativeDate, time, new.target);
 }
 PureDate.prototype = NativeDate.prototype;
 NativeDate.prototype.constructor = PureDate;
 PureDate.parse = NativeDate.parse;
 PureDate.UTC = NativeDate.UTC;
-PureDate.now = () => tick("Date.now()", readsTheClock);
+PureDate.now = () => tick("Date.now()", theClock);
 Object.defineProperty(PureDate, "name", { value: "Date" });
 globalThis.Date = PureDate;
 
@@ -71,10 +78,10 @@ export function ask(row, args) {
 }
 
 Math.random = () => {
-  random ??= generator(`${tick("Math.random()", readsRandomness)} ${stringify(question)}`);
+  random ??= generator(`${tick("Math.random()", randomness)} ${stringify(question)}`);
   return random();
 };
-if (globalThis.performance) globalThis.performance = { now: () => tick("performance.now()", readsTheClock) };
+if (globalThis.performance) globalThis.performance = { now: () => tick("performance.now()", theClock) };
 
 // Numbers from 0 to 1 that follow from the text: its hash by FNV-1a, then splitmix32.
 function generator(text) {

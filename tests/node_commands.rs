@@ -307,22 +307,32 @@ async fn a_package_that_cannot_be_loaded_is_named() -> Result<()> {
 async fn a_module_in_python_becomes_a_component() -> Result<()> {
     let folder = Folder::new()?;
     let packages = ".venv/lib/python3.11/site-packages";
-    folder.write(&format!("{packages}/pad/__init__.py"), "def pad(text):\n    return f'<{text.strip()}>'\n")?;
+    folder.write(
+        &format!("{packages}/pad/__init__.py"),
+        "import time\ndef pad(text):\n    return f'<{text.strip()}>'\ndef now():\n    return time.time()\n",
+    )?;
+    folder.write(
+        &format!("{packages}/requests.py"),
+        "import socket\ndef get(url):\n    return socket.create_connection((url, 80))\n",
+    )?;
     folder.write("helper.py", "from pad import pad\n\n\ndef named(row):\n    return pad(row['name'])\n")?;
     folder.write(
         "names.py",
-        "import tomllib\nfrom .helper import named\n\nprint('while it is built')\nSTART = tomllib.loads('at = 1')['at']\n\n\n\
-         def reduce(rows, args):\n    if len(rows) == 3:\n        return rows[3]\n    if len(rows) == 4:\n        return {1}\n    if len(rows) == 5:\n        return args['by']\n    return [START, *map(named, rows)]\n",
+        "import pad, requests, tomllib\nfrom .helper import named\n\nprint('while it is built')\nSTART = tomllib.loads('at = 1')['at']\n\n\n\
+         def reduce(rows, args):\n    if len(rows) == 3:\n        return rows[3]\n    if len(rows) == 4:\n        return {1}\n    if len(rows) == 5:\n        return args['by']\n    if len(rows) == 6:\n        return pad.now()\n    if len(rows) == 7:\n        return requests.get('example.com')\n    return [START, *map(named, rows)]\n",
     )?;
-    folder.write("rows.json", r#"[[{ "name": " a " }], [], [1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5]]"#)?;
+    folder.write("rows.json", r#"[[{ "name": " a " }], [], [1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7]]"#)?;
     assert_eq!(folder.good("build names.py -o n.wasm --kind reduce").await?, "n.wasm\n");
     let said = folder.node("test n.wasm --rows rows.json").await?;
-    assert!(!said.good, "three rows fail");
-    assert_eq!(said.out, "[1,\"<a>\"]\n[1]\n\n\n\n");
+    assert!(!said.good, "five rows fail");
+    assert_eq!(said.out, "[1,\"<a>\"]\n[1]\n\n\n\n\n\n");
     for expected in [
         "row 2: names.py:10: IndexError: list index out of range",
         "row 3: names.py:8: reduce answered a set: use sorted(...)",
         "row 4: names.py:14: KeyError: 'by' (args have no fields)",
+        "declare every: to read the clock (the package pad calls time.time() (pad/__init__.py:5))",
+        "(requests.py:3)",
+        "a node reaches no network: fetch before, and store it in a table",
     ] {
         assert!(said.err.contains(expected), "{}", said.err);
     }
@@ -341,6 +351,29 @@ async fn a_module_in_python_becomes_a_component() -> Result<()> {
         ),
     ] {
         folder.write("bad/bad.py", source)?;
+        let said = folder.bad("build bad/bad.py").await?;
+        assert!(said.contains(expected), "{said}");
+    }
+    let packages = "bad/.venv/lib/python3.11/site-packages";
+    folder.write(&format!("{packages}/dice/__init__.py"), "from . import cup\n")?;
+    folder.write(&format!("{packages}/dice/cup.py"), "import random\n\nSIDE = random.random()\n")?;
+    folder.write(&format!("{packages}/torn.py"), "x = y\n")?;
+    folder.write("bad/uses.py", "from torn import x\n")?;
+    for (statement, expected) in [
+        (
+            "import dice",
+            " bad/bad.py:2: error: the package dice calls random.random() while it is loaded (dice/cup.py:3), which no node may do: take",
+        ),
+        (
+            "from .uses import x",
+            " bad/bad.py:2: error: the package torn fails while it is loaded (torn.py:1): NameError: name 'y'",
+        ),
+        (
+            "import time; AT = time.time()",
+            " bad/bad.py:2: error: RuntimeError: time.time(): there is no clock while the file is loaded: read it inside",
+        ),
+    ] {
+        folder.write("bad/bad.py", &format!("\n{statement}\n\n\ndef keep(row, args):\n    return True\n"))?;
         let said = folder.bad("build bad/bad.py").await?;
         assert!(said.contains(expected), "{said}");
     }

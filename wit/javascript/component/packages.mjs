@@ -33,7 +33,8 @@ export function importOf(file, inputs, entry, folder) {
   }
   let edge = from.get(file);
   while (edge && packageOf(edge.importer) !== undefined) edge = from.get(edge.importer);
-  return edge && `${edge.importer}${lineOf(resolve(folder, edge.importer), edge.original)}`;
+  if (edge === undefined || edge.importer === entry) return undefined;
+  return `${edge.importer}${lineOf(resolve(folder, edge.importer), edge.original)}`;
 }
 
 /** `:2`, the line of the file that imports `original`; nothing if no line says so. */

@@ -7,7 +7,8 @@ and randomness are refused to its own statements too, or every instance would ha
 import sys
 import types
 
-from sangre_runtime import library, output, purity, script
+import sangre_packages
+from sangre_runtime import errors, library, output, purity, script
 from sangre_runtime.errors import describe
 
 _PACKAGE = "sangre_node"
@@ -25,6 +26,7 @@ def load(source, file_name, folder):
     module.__dict__.update(__file__=file_name, __package__=_PACKAGE)
     sys.modules[module.__name__] = module
     script.remember(source, file_name)
+    errors.explain = lambda error, message: sangre_packages.explain(error, message, folder, purity.is_loading())
     try:
         exec(compile(source, file_name, "exec", dont_inherit=True), module.__dict__)
         script._node = script._choose(module.__dict__, file_name)

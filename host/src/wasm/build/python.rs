@@ -22,6 +22,7 @@ const WORKSHOP: Workshop = Workshop {
         ("wit/node.wit", include_str!("../../../../wit/0.1.0/node.wit")),
         part!("build.py", "component/build.py"),
         part!("sangre_component.py", "component/sangre_component.py"),
+        part!("sangre_packages.py", "component/sangre_packages.py"),
         part!("src/sangre_runtime/__init__.py", "runtime/src/sangre_runtime/__init__.py"),
         part!("src/sangre_runtime/answers.py", "runtime/src/sangre_runtime/answers.py"),
         part!("src/sangre_runtime/errors.py", "runtime/src/sangre_runtime/errors.py"),

@@ -309,6 +309,19 @@ async fn nothing_impure_is_there() {
         ],
     )
     .await;
+    for (statement, expected) in [
+        (
+            "time.time()",
+            "time.time(): there is no clock while the file is loaded: read it inside of the function, and declare every:",
+        ),
+        (
+            "random.random()",
+            "random.random(): there is no randomness while the file is loaded: use random.Random(seed)",
+        ),
+    ] {
+        let reason = refused(&format!("import random, time\nAT = {statement}\ndef keep(row, args): return True")).await;
+        assert!(reason.starts_with(&format!("probe.py:2: RuntimeError: {expected}")), "{reason}");
+    }
     let seeded = "import random\nrandom.seed(1)\ndef transform(row, args): return random.random()";
     let error = Bench::python(seeded).once("1").await;
     assert!(error.as_ref().is_err_and(|message| message.contains("declare every:")), "{error:?}");

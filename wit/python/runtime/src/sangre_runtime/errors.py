@@ -18,6 +18,10 @@ _LEAD = ": the query's input: or select: says which"
 _MEMORY = "the node's memory is used up; its setting memory: says how much there is"
 
 
+# In a component: takes an error and its message to what a package has to do with it.
+explain = None
+
+
 class Fault(Exception):
     """A finished message of this runtime."""
 
@@ -42,6 +46,8 @@ def _described(error, file_name):
     frames = _frames(error.__traceback__, file_name)
     said = _MEMORY if isinstance(error, MemoryError) and not str(error) else str(error)
     message = type(error).__name__ + (f": {said}" if said else "")
+    if explain is not None and not isinstance(error, MemoryError):
+        message = explain(error, message)
     if not frames:
         return f"{file_name}: {message}"
     (line, name), *callers = _without_repeats(reversed(frames))

@@ -17,8 +17,15 @@ import time
 from wit_world.imports import clock
 
 _PURE = "a node's answer must depend on its row and args alone"
-_CLOCK = f"{_PURE}; declare every: to read the clock"
-_RANDOMNESS = f"{_PURE}; use random.Random(seed), or declare every: for randomness"
+# What is said to a function, and to a file's own statements: what a module keeps must not depend on when it was loaded.
+_CLOCK = (
+    f"{_PURE}; declare every: to read the clock",
+    "there is no clock while the file is loaded: read it inside of the function, and declare every:",
+)
+_RANDOMNESS = (
+    f"{_PURE}; use random.Random(seed), or declare every: for randomness",
+    "there is no randomness while the file is loaded: use random.Random(seed), or ask for it inside of the function and declare every:",
+)
 
 _CLOCKS = """
     time time_ns monotonic monotonic_ns perf_counter perf_counter_ns process_time process_time_ns thread_time thread_time_ns
@@ -72,6 +79,17 @@ def forget_seed():
     _seeded = False
 
 
+def is_loading():
+    """Whether no row was asked yet."""
+    return _question is None
+
+
+def _impure(what, remedies):
+    error = RuntimeError(f"{what}: {remedies[is_loading()]}")
+    error.sangre_what = what
+    return error
+
+
 def _refused(what, remedy):
     def refused(*_, **__):
         raise RuntimeError(f"{what}: {remedy}")
@@ -83,7 +101,7 @@ def _with_clock(what, function):
     @functools.wraps(function)
     def wrapped(*args, **named):
         if _tick() is None:
-            raise RuntimeError(f"{what}: {_CLOCK}")
+            raise _impure(what, _CLOCK)
         return function(*args, **named)
 
     return wrapped
@@ -96,7 +114,7 @@ def _refused_without(name, place):
     def wrapped(*args):
         lacks = len(args) <= place or args[place] is None and name != "strftime"
         if lacks and _tick() is None:
-            raise RuntimeError(f"time.{name}() without a time: {_CLOCK}")
+            raise _impure(f"time.{name}() without a time", _CLOCK)
         return function(*args)
 
     return wrapped
@@ -121,7 +139,7 @@ def _enforce_dates():
 def _class_method_with_clock(name, method):
     def wrapped(type, *args, **named):
         if _tick() is None:
-            raise RuntimeError(f"{type.__name__}.{name}(): {_CLOCK}")
+            raise _impure(f"{type.__name__}.{name}()", _CLOCK)
         return method.__get__(None, type)(*args, **named)
 
     return wrapped
@@ -131,7 +149,7 @@ def _seed_of_row(what):
     """Equal questions in one tick have equal answers."""
     tick = _tick()
     if tick is None:
-        raise RuntimeError(f"{what}: {_RANDOMNESS}")
+        raise _impure(what, _RANDOMNESS)
     return f"{tick} {_question!r}"
 
 

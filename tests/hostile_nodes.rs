@@ -276,7 +276,7 @@ async fn a_version_that_comes_again_is_asked_again_what_it_failed_on() -> Result
         let node = stage.state("score", "failing").await?;
         let error = node["error"].as_str().unwrap_or_default();
         assert!(error.starts_with("failed once so far, last: "), "{node}");
-        assert!(error.contains("score.js:1: Error: no; its input was {") && error.contains("\"id\""), "{node}");
+        assert!(error.contains("score.js:1: Error: no; its input of places id=") && error.contains(" was {"), "{node}");
         stage.write("score", GOOD)?;
         held.until("live", |value| scored(value, 3)).await?;
         stage.state("score", "running").await?;

@@ -415,7 +415,7 @@ async fn what_a_node_prints_is_shown_once_for_each_row() -> Result<()> {
     for line in ["begins", "asked 1", "asked 2", "asked 3"] {
         assert_eq!(said.err.matches(line).count(), 1, "{}", said.err);
     }
-    assert!(said.err.contains("filter 3 rows, 1 error\n") && said.err.contains("\nin all  5 calls, "), "{}", said.err);
+    assert!(said.err.contains("filter 3 rows, 1 error\n") && said.err.contains("\nin all  6 calls, "), "{}", said.err);
     // What it reads in vain is among that, and no error.
     folder.write("rows.json", r#"[{ "opens": 9 }, { "opens": 10 }]"#)?;
     folder.write("hours.js", "export function keep(place, args) {\n  return place.opns > args.hour;\n}\n")?;

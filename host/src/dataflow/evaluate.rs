@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use smallvec::SmallVec;
 
-use super::guest::{GuestCall, NodeVersion};
+use super::guest::{GuestCall, NodeVersion, Origin, TableKey};
 use super::memo::Memo;
 use super::plan::{Arg, Base, ElementId, ListId, NodeCall, OnError, Plan, Source, Step};
 use super::sequence::PendingList;
@@ -175,6 +175,12 @@ pub(super) struct Inputs<'a> {
     pub versions: &'a Versions,
 }
 
+impl<'a> Inputs<'a> {
+    fn bound(&self) -> (&'a [Option<Value>], &'a Versions) {
+        (self.params, self.versions)
+    }
+}
+
 /// Runs an element's steps on `value`. Every call that was asked is added to `calls`: whoever holds them keeps their
 /// answers in the memo.
 pub(super) fn run_steps(
@@ -200,7 +206,7 @@ pub(super) fn run_steps(
             Step::Select(fields) => Ok(select(context.shapes.after(inputs.element, index), fields, inputs.row, &value)),
             Step::Filter(call) => {
                 let input = input_of(call, inputs.row, &value);
-                match ask(context, call, inputs.params, inputs.versions, input, calls) {
+                match ask(context, call, inputs.bound(), input, Some(inputs), calls) {
                     Ok(Value::Bool(true)) => Ok(value),
                     Ok(_) => Err(Outcome::Drop),
                     Err(outcome) => Err(outcome),
@@ -208,7 +214,7 @@ pub(super) fn run_steps(
             }
             Step::Map { call, into } => {
                 let input = input_of(call, inputs.row, &value);
-                ask(context, call, inputs.params, inputs.versions, input, calls).map(|answer| match into {
+                ask(context, call, inputs.bound(), input, Some(inputs), calls).map(|answer| match into {
                     None => answer,
                     Some(name) => add_field(context.shapes.after(inputs.element, index), &value, name, answer),
                 })
@@ -222,17 +228,19 @@ pub(super) fn run_steps(
     Outcome::Keep(value)
 }
 
-/// A node's answer about `input`, its failures turned into what the node's policy says.
+/// A node's answer about `input`, its failures turned into what the node's policy says. `of` is the element it is about, if it is one.
 pub(super) fn ask(
     context: &mut Context<'_>,
     call: &NodeCall,
-    params: &[Option<Value>],
-    versions: &Versions,
+    (params, versions): (&[Option<Value>], &Versions),
     input: Value,
+    of: Option<&Inputs<'_>>,
     calls: &mut Calls,
 ) -> Result<Value, Outcome> {
     let Some((version, tick)) = versions.0[call.node.0 as usize] else { return Err(Outcome::Held) };
-    let asked = context.memo.ask(call.node, version, tick, args_of(call, params), input);
+    let shapes = context.shapes;
+    let origin = || of.map(|of| Origin { keys: shapes.keys[of.element.0 as usize].clone(), row: of.row.clone() });
+    let asked = context.memo.ask(call.node, version, tick, args_of(call, params), input, origin);
     let result = match asked.answer() {
         None => Err(Outcome::Waiting(asked.clone())),
         Some(Ok(answer)) => Ok(answer.clone()),
@@ -311,14 +319,21 @@ fn add_field(shape: Option<&Arc<Shape>>, value: &Value, name: &Arc<str>, answer:
 pub(super) struct Shapes {
     base: Vec<Option<Arc<Shape>>>,
     steps: Vec<Vec<Option<Arc<Shape>>>>,
+    /// For each element, how messages show its row.
+    keys: Vec<Arc<TableKey>>,
     /// For each list, that of its first stage's elements with columns of the join row, if it adds any.
     added: Vec<Option<Arc<Shape>>>,
 }
 
 impl Shapes {
     pub(super) fn new(plan: &Plan) -> Self {
-        let mut shapes = Shapes { base: Vec::new(), steps: Vec::new(), added: Vec::new() };
+        let mut shapes = Shapes { base: Vec::new(), steps: Vec::new(), keys: Vec::new(), added: Vec::new() };
+        let tables: Vec<_> = plan.tables.iter().map(|table| Arc::new(TableKey::of(table))).collect();
         for element in &plan.elements {
+            shapes.keys.push(match &element.base {
+                Base::Row { table, .. } => tables[table.0 as usize].clone(),
+                Base::Element(earlier) => shapes.keys[earlier.id.0 as usize].clone(),
+            });
             let mut now = match &element.base {
                 Base::Row { columns, children, .. } => {
                     let names = columns.iter().map(|(name, _)| name).chain(children.iter().map(|(name, _)| name));

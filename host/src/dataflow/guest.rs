@@ -3,11 +3,12 @@
 //! A guest is a pure function of node version, tick, arguments and input, so equal calls exist once: whoever needs the
 //! answer holds the same [`GuestCall`], and reads the answer from it when it has come. A call never changes its answer.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::plan::NodeId;
-use crate::data::Value;
+use crate::data::{Row, Table, Value};
 
 /// The version of a node: a hash of its code and settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +25,8 @@ pub struct GuestCall {
     pub args: Value,
     /// The element, or for a reduce the array of elements.
     pub input: Value,
+    /// The row it was first asked of, for people: of equal questions others ask the same. `None`: a whole list.
+    pub origin: Option<Origin>,
     answer: OnceLock<Result<Value, Arc<GuestError>>>,
     withheld: AtomicBool,
 }
@@ -42,7 +45,13 @@ pub struct GuestError {
 impl GuestCall {
     /// A question without an answer yet.
     pub fn new(node: NodeId, version: NodeVersion, tick: u64, args: Value, input: Value) -> Self {
-        GuestCall { node, version, tick, args, input, answer: OnceLock::new(), withheld: AtomicBool::new(false) }
+        let (answer, withheld) = (OnceLock::new(), AtomicBool::new(false));
+        GuestCall { node, version, tick, args, input, origin: None, answer, withheld }
+    }
+
+    /// The same, with the row it is asked of.
+    pub fn asked_of(self, origin: Option<Origin>) -> Self {
+        GuestCall { origin, ..self }
     }
 
     /// The answer, once it has come and is not withheld.
@@ -74,6 +83,39 @@ impl GuestCall {
     /// Records the answer. A second one is ignored: the function is pure, so it says the same.
     pub fn resolve(&self, answer: Result<Value, Arc<GuestError>>) {
         let _ = self.answer.set(answer);
+    }
+}
+
+/// The row of a table, shown by its key.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub keys: Arc<TableKey>,
+    pub row: Row,
+}
+
+/// How rows of a table are shown.
+#[derive(Debug)]
+pub struct TableKey {
+    table: String,
+    /// The key's columns: where in a row, and their names. None, without a primary key.
+    columns: Vec<(usize, Arc<str>)>,
+}
+
+impl TableKey {
+    pub fn of(table: &Table) -> Self {
+        let columns = table.primary_key.iter().map(|&at| (at, table.columns[at].name.clone()));
+        TableKey { table: table.label(), columns: columns.collect() }
+    }
+}
+
+impl fmt::Display for Origin {
+    /// `places id=7`, `users_places user_id=1 place_id="x"`, `events (no primary key)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.keys.table)?;
+        if self.keys.columns.is_empty() {
+            f.write_str(" (no primary key)")?;
+        }
+        self.keys.columns.iter().try_for_each(|(at, name)| write!(f, " {name}={}", self.row.get(*at).to_json()))
     }
 }
 

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use smallvec::SmallVec;
 
-use super::guest::{GuestCall, NodeVersion};
+use super::guest::{GuestCall, NodeVersion, Origin};
 use super::plan::NodeId;
 use crate::data::Value;
 
@@ -48,7 +48,7 @@ impl Memo {
         }
     }
 
-    /// The call of this question, with its answer if it has come.
+    /// The call of this question, with its answer if it has come. `origin` is whose question it is, if it is new.
     pub(super) fn ask(
         &mut self,
         node: NodeId,
@@ -56,6 +56,7 @@ impl Memo {
         tick: u64,
         args: Value,
         input: Value,
+        origin: impl FnOnce() -> Option<Origin>,
     ) -> Arc<GuestCall> {
         let hash = self.hash(node, version, tick, &args, &input);
         let same = |call: &GuestCall| {
@@ -73,7 +74,7 @@ impl Memo {
             self.hits[at] += 1;
             return call;
         }
-        let call = Arc::new(GuestCall::new(node, version, tick, args, input));
+        let call = Arc::new(GuestCall::new(node, version, tick, args, input).asked_of(origin()));
         entry.push(Arc::downgrade(&call));
         self.asked.push(call.clone());
         if self.calls.len() >= self.sweep_at {
@@ -153,6 +154,7 @@ mod tests {
                 0,
                 Value::object([]),
                 Value::parse_json(input).expect("the test's input is JSON"),
+                || None,
             )
         };
         let first = ask(&mut memo, r#"{"id":1}"#);
@@ -167,8 +169,9 @@ mod tests {
     #[test]
     fn what_may_pass_is_asked_anew() {
         let mut memo = Memo::new([7; 16]);
-        let ask =
-            |memo: &mut Memo, node, n| memo.ask(NodeId(node), NodeVersion(1), 0, Value::object([]), Value::Int(n));
+        let ask = |memo: &mut Memo, node, n| {
+            memo.ask(NodeId(node), NodeVersion(1), 0, Value::object([]), Value::Int(n), || None)
+        };
         let failure = |passing| Err(Arc::new(super::super::guest::GuestError { message: "late".into(), passing }));
         let calls = [(0, 1, true), (0, 2, false), (1, 1, true)];
         let before = calls.map(|(node, n, passing)| {
@@ -185,7 +188,7 @@ mod tests {
     fn calls_without_users_are_forgotten() {
         let mut memo = Memo::new([7; 16]);
         for n in 0..10 * RECENT as i64 {
-            memo.ask(NodeId(0), NodeVersion(1), 0, Value::object([]), Value::Int(n));
+            memo.ask(NodeId(0), NodeVersion(1), 0, Value::object([]), Value::Int(n), || None);
             memo.take_asked();
         }
         assert!(memo.calls.len() <= 2 * RECENT);

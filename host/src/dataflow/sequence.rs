@@ -168,7 +168,7 @@ fn finish(
         Shape::One => Settled::Ready(values.first().map_or(Value::Null, |(_, value)| value.clone())),
         Shape::Reduce(call) => {
             let input = reduce_input(call, values, &rows);
-            match ask(context, call, &frame.params, &frame.versions, input, calls) {
+            match ask(context, call, (&frame.params, &frame.versions), input, None, calls) {
                 Ok(answer) => Settled::Ready(answer),
                 Err(Outcome::Waiting(call)) => {
                     open.push(call);

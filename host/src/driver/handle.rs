@@ -242,6 +242,8 @@ pub struct NodeInfo {
     /// The last error: why the newest version of its file was not taken, or what the one that runs failed on, in the guest's or
     /// compiler's own words: for the operator, never for clients.
     pub error: Option<String>,
+    /// The message in it alone: without counts and without the row.
+    pub reason: Option<String>,
     pub usage: NodeUsage,
 }
 

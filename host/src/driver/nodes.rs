@@ -95,7 +95,7 @@ impl Nodes {
                     if !is_new && info.error.is_some() {
                         tracing::info!("node {} is as it was: version {} goes on", info.name, info.version);
                     }
-                    (info.state, info.error) = (NodeState::Running, None);
+                    (info.state, info.error, info.reason) = (NodeState::Running, None, None);
                     node.failures = Failures::default();
                 }
                 if !is_new {
@@ -130,7 +130,7 @@ impl Nodes {
                 let told = if stays { "; the version before stays" } else { "" };
                 tracing::warn!("node {} cannot be loaded: {reason}{told}{}", info.name, info.needed());
                 info.state = if stays { NodeState::Outdated } else { NodeState::Broken };
-                info.error = Some(reason);
+                (info.error, info.reason) = (Some(reason.clone()), Some(reason));
                 None
             }
             NodeEvent::Looked { .. } => None,
@@ -188,7 +188,7 @@ impl Nodes {
                     let reason =
                         format!("version {version} failed on {failed} of {answered} rows at once, last: {last}");
                     tracing::warn!("node {}: {reason}; the version before stays", info.name);
-                    (info.state, info.error) = (NodeState::Outdated, Some(reason));
+                    (info.state, info.error, info.reason) = (NodeState::Outdated, Some(reason), Some(last.clone()));
                     info.version = format!("{:016x}", before.0);
                 });
             }
@@ -219,6 +219,7 @@ impl Nodes {
                 continue;
             }
             let error = node.placed(&error.message);
+            let of = call.origin.as_ref().map(|row| format!(" of {row}")).unwrap_or_default();
             let Node { failures, conduct, .. } = node;
             let mut input = call.input.to_json();
             if input.len() > SHOWN {
@@ -228,7 +229,7 @@ impl Nodes {
             shared.nodes.send_modify(|infos| {
                 let Some(info) = infos.get_mut(&call.node) else { return };
                 tracing::warn!(
-                    "node {} (version {:016x}) failed {}, last: {error}; its input was {input}",
+                    "node {} (version {:016x}) failed {}, last: {error}; its input{of} was {input}",
                     info.name,
                     call.version.0,
                     times(failures.untold),
@@ -237,7 +238,8 @@ impl Nodes {
                     info.state = NodeState::Failing;
                 }
                 let failed = times(failures.rows);
-                info.error = Some(format!("failed {failed} so far, last: {error}; its input was {input}"));
+                info.error = Some(format!("failed {failed} so far, last: {error}; its input{of} was {input}"));
+                info.reason = Some(error);
             });
             failures.untold = 0;
             failures.told = Some(Instant::now());

@@ -90,7 +90,20 @@ fn nodes(encoder: &mut DescriptorEncoder<'_>, nodes: &[NodeInfo]) -> Result<(), 
         let labels = [("node", node.name.as_str()), ("version", &node.version), ("state", node.state.name())];
         ConstGauge::new(u64::from(node.state == NodeState::Running)).encode(metric.encode_family(&labels)?)?;
     }
+    let help = "1 for what each node failed on last: a file that cannot be loaded, or a row";
+    let mut metric = encoder.encode_descriptor("node_last_error", help, None, MetricType::Gauge)?;
+    for (node, reason) in nodes.iter().filter_map(|node| Some((node, node.reason.as_deref()?))) {
+        let labels = [("node", node.name.as_str()), ("error", shortened(reason))];
+        ConstGauge::new(1_u64).encode(metric.encode_family(&labels)?)?;
+    }
     Ok(())
+}
+
+/// As much of an error as a label may have.
+fn shortened(reason: &str) -> &str {
+    const MOST: usize = 200;
+    let line = reason.lines().next().unwrap_or_default();
+    &line[..line.floor_char_boundary(MOST)]
 }
 
 fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> Result<(), fmt::Error> {

@@ -115,6 +115,11 @@ impl Trial {
         self.program.kind()
     }
 
+    /// Of its code and settings.
+    pub fn version(&self) -> String {
+        format!("{:016x}", self.program.version().0)
+    }
+
     /// From now on each call, a batch of rows, is given an instance that was asked nothing before.
     pub fn take_fresh_instances(&self) {
         self.program.supersede();

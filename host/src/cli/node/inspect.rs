@@ -8,12 +8,13 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 
 use super::{project, size_of, test};
+use crate::wasm::build::Source;
 use crate::wasm::{self, Given, Gives, Import, Inspected, NodeKind, NodeSource, Trial};
 
 /// Prints what the file at `path` is; fails if no server could run it.
 pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
-    let built = if path.is_dir() { Some(built(path)?) } else { None };
-    let path = built.as_deref().unwrap_or(path);
+    let named = if path.is_dir() { Some(named(path)?) } else { None };
+    let path = named.as_deref().unwrap_or(path);
     let (text, runs) = match test::node_of(path) {
         NodeSource::Component(path) => {
             let shown = path.clone();
@@ -31,9 +32,13 @@ pub async fn run(path: &Path) -> anyhow::Result<ExitCode> {
     Ok(if runs { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The component that `sangre node build` has made of the project in `dir`.
-fn built(dir: &Path) -> anyhow::Result<PathBuf> {
-    let component = project::beside(&project::find(dir)?);
+/// What a configuration names of the project in `dir`: its script, or the component that `sangre node build` has made of it.
+fn named(dir: &Path) -> anyhow::Result<PathBuf> {
+    let source = project::find(dir)?;
+    if let Source::JavaScript(script) | Source::Python(script) = source {
+        return Ok(script);
+    }
+    let component = project::beside(&source);
     anyhow::ensure!(
         component.exists(),
         "{} is not there yet: run `sangre node build {}`",

@@ -94,6 +94,8 @@ fn check_rows(kind: NodeKind, rows: &[Value]) -> anyhow::Result<()> {
 /// What came of the rows.
 struct Report {
     kind: NodeKind,
+    /// As a server shows it, if it has the same settings.
+    version: String,
     answers: Vec<Answer>,
     /// Row, how it was asked, and what was answered then.
     impure: Vec<(usize, &'static str, Answer)>,
@@ -126,7 +128,7 @@ impl Report {
         // Each was of the instance asked last.
         let memory = first.memory.max(again_used.memory).max(last.memory);
         let total = Used { memory, ..last };
-        Report { kind: trial.kind(), answers, impure, alone: alone_count, warm, total }
+        Report { kind: trial.kind(), version: trial.version(), answers, impure, alone: alone_count, warm, total }
     }
 
     fn is_good(&self) -> bool {
@@ -174,6 +176,7 @@ impl Report {
             us(self.total.computed) / 1e3,
             size_of(self.total.memory)
         );
+        let _ = writeln!(text, "version {}", self.version);
         if some && self.impure.is_empty() {
             let alone = if self.alone < rows { format!("the first {} ", self.alone) } else { String::new() };
             let _ = writeln!(text, "pure    the same answers in another order, and {alone}one by one of new instances");

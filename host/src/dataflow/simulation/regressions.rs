@@ -334,7 +334,7 @@ fn a_node_is_not_asked_again_because_the_one_before_it_is() {
 
     // So many calls of others that none of these is among the latest.
     for n in 0..10_000 {
-        play.engine.memo.ask(FILTER, NodeVersion(1), 0, Value::object([]), Value::Int(n));
+        play.engine.memo.ask(FILTER, NodeVersion(1), 0, Value::object([]), Value::Int(n), || None);
         play.engine.memo.take_asked();
     }
     let (_, row) = place(10, 1, 2, 0);

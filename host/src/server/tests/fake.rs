@@ -134,6 +134,7 @@ impl Documents for Fake {
             version: "1f".into(),
             state: NodeState::Failing,
             error: Some("oh".into()),
+            reason: Some("oh\nat a.js".into()),
             usage: NodeUsage { batches: 2, rows: 30, ..NodeUsage::default() },
         }]
     }

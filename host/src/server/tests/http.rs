@@ -178,6 +178,7 @@ async fn the_operators_port() {
         "sangre_upqueries_total 0",
         "sangre_ready 0",
         "sangre_node_rows_total{node=\"a\"} 30",
+        "sangre_node_last_error{node=\"a\",error=\"oh\"} 1",
         "sangre_node_running{node=\"a\",version=\"1f\",state=\"failing\"} 0",
         "# EOF",
     ] {

@@ -164,19 +164,19 @@ async fn a_new_crate_brings_all_it_is_built_from() -> Result<()> {
         ("", &["map-crate: no function is a node: write #[sangre_node::keep], #[sangre_node::transform]"][..]),
         (
             "#[sangre_node::map]\nfn f(x: u8, _: Args) -> u8 { x }",
-            &["error: the function of a map is marked #[sangre_node::transform]\n --> src/lib.rs:2:1\n"],
+            &["error: the function of a map is marked #[sangre_node::transform]\n --> map-crate/src/lib.rs:2:1\n"],
         ),
         (
             "#[sangre_node::keep]\nfn f(x: u8, _: Args) { x; }",
-            &["error: a filter answers true or false: write -> bool\n --> src/lib.rs:3:4\n"],
+            &["error: a filter answers true or false: write -> bool\n --> map-crate/src/lib.rs:3:4\n"],
         ),
         (
             "#[sangre_node::keep]\nfn f(x: u8, _: Args) -> Result<u8, String> { Ok(x) }",
-            &["error[E0277]: a filter answers true or false: write -> bool\n", " --> src/lib.rs:3:25\n"],
+            &["error[E0277]: a filter answers true or false: write -> bool\n", " --> map-crate/src/lib.rs:3:25\n"],
         ),
         (
             "#[sangre_node::transform]\nfn f(x: u8, _: Args) { x; }",
-            &["error: a node answers what it returns: write -> and its type", "\n --> src/lib.rs:3:4\n"],
+            &["error: a node answers what it returns: write -> and its type", "\n --> map-crate/src/lib.rs:3:4\n"],
         ),
         // In the compiler's own words, with what it advises.
         (
@@ -194,7 +194,7 @@ async fn a_new_crate_brings_all_it_is_built_from() -> Result<()> {
     )?;
     let said = folder.node("build map-crate -o keep.wasm --kind filter").await?;
     assert!(said.good && said.out == "keep.wasm\n", "{}", said.err);
-    assert!(said.err.contains("warning: unused variable: `unused`\n --> src/lib.rs:3:13\n"), "{}", said.err);
+    assert!(said.err.contains("warning: unused variable: `unused`\n --> map-crate/src/lib.rs:3:13\n"), "{}", said.err);
     assert!(said.err.contains("help: if this is intentional"), "{}", said.err);
     // The one that is there stays when the next cannot be built.
     folder.write("map-crate/src/lib.rs", "fn main( {")?;

@@ -1,7 +1,7 @@
 //! Runs the programs a build needs, says in few words what is missing or went wrong, and ends them when nobody waits any more.
 
 use std::ffi::OsStr;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -66,7 +66,7 @@ impl Tool {
         I: IntoIterator<Item = A>,
         A: AsRef<OsStr>,
     {
-        let output = self.output(program, dir, args, env, Stdio::piped(), stop)?;
+        let output = self.output(program, dir, args, env, stop)?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -76,13 +76,25 @@ impl Tool {
         Err(ToolError::Failed { what: self.what, program: self.program, said })
     }
 
-    /// As [`run`](Self::run), where all that the program writes to stderr is for the user: it goes to that of this process.
-    pub fn run_aloud<I, A>(&self, dir: &Path, args: I, env: &[(&str, &OsStr)], stop: &Stop) -> Result<String, ToolError>
+    /// As [`run`](Self::run), where all that the program writes to stderr is for the user: it goes to that of this process, once the
+    /// program has ended, each line as `told` has it.
+    pub fn run_aloud<I, A>(
+        &self,
+        dir: &Path,
+        args: I,
+        env: &[(&str, &OsStr)],
+        told: impl Fn(&str) -> String,
+        stop: &Stop,
+    ) -> Result<String, ToolError>
     where
         I: IntoIterator<Item = A>,
         A: AsRef<OsStr>,
     {
-        let output = self.output(Path::new(self.program), dir, args, env, Stdio::inherit(), stop)?;
+        let output = self.output(Path::new(self.program), dir, args, env, stop)?;
+        let lines: String =
+            String::from_utf8_lossy(&output.stderr).lines().map(|line| format!("{}\n", told(line))).collect();
+        // Nobody may read it.
+        let _ = io::stderr().write_all(lines.as_bytes());
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -96,7 +108,6 @@ impl Tool {
         dir: &Path,
         args: I,
         env: &[(&str, &OsStr)],
-        stderr: Stdio,
         stop: &Stop,
     ) -> Result<Output, ToolError>
     where
@@ -104,7 +115,7 @@ impl Tool {
         A: AsRef<OsStr>,
     {
         let mut command = Command::new(program);
-        command.current_dir(dir).args(args).envs(env.iter().copied()).stderr(stderr);
+        command.current_dir(dir).args(args).envs(env.iter().copied()).stderr(Stdio::piped());
         let output = stop.start(&mut command).and_then(|child| stop.finish(child));
         if stop.is_stopped() {
             return Err(ToolError::Stopped { what: self.what });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::dataflow::plan::{Base, ElementRef, List, ListId, NodeCall, NodeId, Plan, Shape, Step};
+use crate::dataflow::plan::{DocumentId, List, NodeCall, NodeId, Plan, Shape, Step};
 use crate::wasm::NodeKind;
 
 /// What queries use this node as, if any does.
@@ -19,22 +19,6 @@ pub(super) fn kind_of(plan: &Plan, node: NodeId) -> Option<NodeKind> {
 
 /// The queries with this node among their steps, at any depth, by name.
 pub(super) fn queries_of(plan: &Plan, node: NodeId) -> Vec<Arc<str>> {
-    let users = plan.documents.iter().filter(|document| uses(plan, document.list, node));
-    users.map(|document| document.name.clone()).collect()
-}
-
-fn uses(plan: &Plan, list: ListId, node: NodeId) -> bool {
-    let list = &plan.lists[list.0 as usize];
-    let reduces = matches!(&list.shape, Shape::Reduce(call) if call.node == node);
-    reduces || list.stages.iter().any(|stage| element_uses(plan, &stage.element, node))
-}
-
-fn element_uses(plan: &Plan, element: &ElementRef, node: NodeId) -> bool {
-    let element = &plan.elements[element.id.0 as usize];
-    let calls = |step: &Step| matches!(step, Step::Filter(call) | Step::Map { call, .. } if call.node == node);
-    element.steps.iter().any(calls)
-        || match &element.base {
-            Base::Row { children, .. } => children.iter().any(|(_, child)| uses(plan, child.id, node)),
-            Base::Element(before) => element_uses(plan, before, node),
-        }
+    let users = plan.documents.iter().zip(0..).filter(|(_, id)| plan.nodes_of(DocumentId(*id)).contains(&node));
+    users.map(|(document, _)| document.name.clone()).collect()
 }

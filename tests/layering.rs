@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 /// the program and what only it starts.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("data", &[]),
+    ("watch", &[]),
     ("dataflow", &["data"]),
     ("source", &["data"]),
     ("diff", &["data"]),
     ("revision", &["diff", "data"]),
     ("query", &["dataflow", "data"]),
-    ("wasm", &["dataflow::guest", "dataflow::plan", "data"]),
+    ("wasm", &["dataflow::guest", "dataflow::plan", "watch", "data"]),
     ("driver", &["source", "dataflow", "query", "wasm", "diff", "revision", "data"]),
     ("session", &["driver::handle", "revision", "diff"]),
     ("server", &["session", "driver::handle"]),

@@ -8,6 +8,7 @@ mod busy;
 mod conditions;
 mod declared_types;
 mod demo;
+mod deploys;
 mod embedding;
 mod histories;
 mod hostile_nodes;

@@ -111,6 +111,7 @@ mod session;
 pub mod source;
 #[doc(hidden)]
 pub mod wasm;
+mod watch;
 
 pub use api::{
     Builder, Change, Changes, Claims, Code, Document, Error, Event, Health, Request, Revision, Sangre, State, Status,

@@ -1,19 +1,16 @@
 //! Follows the configuration file while it is served: a valid edit replaces queries and nodes, a bad one is logged and changes
-//! nothing.
-//!
-//! The folder is watched, not the file, since editors replace files. What an edit cannot change while the server runs
-//! (addresses, the database, limits) is said in the log.
+//! nothing. What an edit cannot change while the server runs (addresses, the database, limits) is said in the log.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::recipe::{Recipe, node_options};
 use crate::config::Settings;
 use crate::driver::Handle;
+use crate::watch::Watch;
 
 /// A file that changes again within this time is still being written.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -21,7 +18,6 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// Follows the file until it is dropped.
 pub(super) struct Follow {
     task: JoinHandle<()>,
-    _watcher: notify::RecommendedWatcher,
 }
 
 impl Drop for Follow {
@@ -30,42 +26,23 @@ impl Drop for Follow {
     }
 }
 
-/// Starts to follow the file of `recipe`, which gave `settings`. `None`: there is none, or it cannot be watched, and the log
-/// says so.
+/// Starts to follow the file of `recipe`, which gave `settings`. `None`: there is none.
 pub(super) fn follow(recipe: Recipe, settings: Settings, handle: Handle) -> Option<Follow> {
     let file = recipe.file()?.to_owned();
     let (changed, changes) = mpsc::channel(1);
-    let name = file.file_name()?.to_owned();
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let concerns = match &event {
-            Ok(event) if event.kind.is_access() => false,
-            Ok(event) => event.need_rescan() || event.paths.iter().any(|path| path.file_name() == Some(&name)),
-            Err(_) => true,
-        };
-        if concerns {
-            // Full: the change that waits will find this one too.
-            let _ = changed.try_send(());
-        }
+    let watch = Watch::start();
+    watch.join((), move || {
+        // Full: the change that waits will find this one too.
+        let _ = changed.try_send(());
     });
-    let watched = watcher.and_then(|mut watcher| {
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
-        Ok(watcher)
-    });
-    match watched {
-        Ok(watcher) => {
-            let task = tokio::spawn(replace(file, recipe, settings, changes, handle));
-            Some(Follow { task, _watcher: watcher })
-        }
-        Err(error) => {
-            tracing::warn!("{} cannot be watched, so edits take effect at the next start: {error}", file.display());
-            None
-        }
-    }
+    watch.begin((), &file);
+    let task = tokio::spawn(replace(file, watch, recipe, settings, changes, handle));
+    Some(Follow { task })
 }
 
 async fn replace(
     file: PathBuf,
+    watch: Watch<()>,
     recipe: Recipe,
     mut settings: Settings,
     mut changes: mpsc::Receiver<()>,
@@ -74,12 +51,17 @@ async fn replace(
     // What the server was started with.
     let started = settings.clone();
     let mut seen = std::fs::read_to_string(&file).unwrap_or_default();
+    let mut is_gone = false;
     while changes.recv().await.is_some() {
         while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok_and(|more| more.is_some()) {}
+        watch.begin((), &file);
         let Ok(text) = std::fs::read_to_string(&file) else {
-            tracing::warn!("{} is gone: what it said stays", file.display());
+            if !std::mem::replace(&mut is_gone, true) {
+                tracing::warn!("{} is gone: what it said stays", file.display());
+            }
             continue;
         };
+        is_gone = false;
         if text == seen {
             continue;
         }

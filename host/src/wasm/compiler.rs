@@ -5,24 +5,23 @@
 //! from the cache. Until then nothing else of this node is compiled, so however often its file changes, it takes one compiler.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
-use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use wasmtime::component::Component;
 
 use super::engine::{Engine, STACK_SIZE};
 use super::error::NodeError;
-use super::watch::Watch;
 use crate::dataflow::plan::NodeId;
+use crate::watch::Following;
 
 /// See the module.
 pub(super) struct Compiler {
     engine: Engine,
     limit: Duration,
-    /// Told when one that was late is done, about this node.
-    watch: Weak<Watch>,
-    node: NodeId,
+    /// Told when one that was late is done.
+    following: Following<NodeId>,
     /// What was not done in its time.
     late: Option<Task>,
 }
@@ -37,8 +36,8 @@ struct Task {
 
 impl Compiler {
     /// For this node, which may be compiled for as long as `limit`.
-    pub fn new(engine: Engine, limit: Duration, watch: Weak<Watch>, node: NodeId) -> Self {
-        Compiler { engine, limit, watch, node, late: None }
+    pub fn new(engine: Engine, limit: Duration, following: Following<NodeId>) -> Self {
+        Compiler { engine, limit, following, late: None }
     }
 
     /// What `bytes`, which have this hash, compile to.
@@ -69,14 +68,12 @@ impl Compiler {
 
     fn begin(&self, bytes: Arc<[u8]>, hash: blake3::Hash) -> Result<Task, NodeError> {
         let (sender, outcome) = sync_channel(1);
-        let (engine, watch, node) = (self.engine.clone(), self.watch.clone(), self.node);
+        let (engine, following) = (self.engine.clone(), self.following.clone());
         let run = move || {
             let compiled = catch_unwind(AssertUnwindSafe(|| engine.compile_anew(&bytes)));
             // An error means that nobody wants to know any more.
             let _ = sender.send(compiled.unwrap_or_else(|panic| Err(NodeError::panicked(&*panic))));
-            if let Some(watch) = watch.upgrade() {
-                watch.wake(node);
-            }
+            following.wake();
         };
         let named = std::thread::Builder::new().name("node-compiler".into()).stack_size(STACK_SIZE);
         named.spawn(run).map_err(|error| NodeError::Engine(error.to_string()))?;
@@ -86,6 +83,8 @@ impl Compiler {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Weak;
+
     use super::*;
     use crate::wasm::cache::CodeCache;
 
@@ -93,7 +92,7 @@ mod tests {
     fn one_compiler_at_a_time() {
         let folder = tempfile::tempdir().expect("a folder");
         let engine = Engine::start(16, 1 << 20, CodeCache::open(folder.path().join("code"))).expect("starts");
-        let mut compiler = Compiler::new(engine, Duration::from_secs(60), Weak::new(), NodeId(0));
+        let mut compiler = Compiler::new(engine, Duration::from_secs(60), Following::new(Weak::new(), NodeId(0)));
         let bytes: Arc<[u8]> = wat::parse_str("(component)").expect("a component").into();
         let hash = blake3::hash(&bytes);
         let (busy, outcome) = sync_channel(1);

@@ -20,11 +20,11 @@ use super::slot::{Pool, Seat, Slot};
 use super::sources::Sources;
 use super::tools::Stop;
 use super::usage::Usage;
-use super::watch::Watch;
 use super::work::{Job, Workers};
 use crate::data::Value;
 use crate::dataflow::guest::{GuestCall, GuestError, NodeVersion};
 use crate::dataflow::plan::NodeId;
+use crate::watch::{Following, Watch};
 
 /// Settings of all nodes together.
 #[derive(Clone, Debug)]
@@ -124,7 +124,7 @@ pub enum NodeEvent {
 /// Runs the nodes. Ends with this value: batches that run are finished first.
 pub struct NodeHost {
     /// Dropped first, so that nobody is told of changes any more.
-    watch: Arc<Watch>,
+    watch: Arc<Watch<NodeId>>,
     shared: Arc<Shared>,
     nodes: BTreeMap<NodeId, Arc<Slot>>,
     /// For nodes that come later, while they fit.
@@ -166,23 +166,28 @@ impl NodeHost {
         Ok(())
     }
 
-    /// Starts a node's keeper, and the watch that wakes it. The watch is there first, so no edit is missed.
+    /// Starts a node's keeper, which follows the node's file before it reads it.
     fn keep(&mut self, spec: NodeSpec, seat: Seat) -> Result<(), NodeError> {
         let (node, path) = (spec.id, spec.source.path());
         let (change, changed) = std::sync::mpsc::sync_channel(1);
-        self.watch.join(node, change.clone());
-        self.watch.follow(node, path);
+        let tell = change.clone();
+        self.watch.join(node, move || {
+            // Full: the keeper was told already and has not looked yet.
+            let _ = tell.try_send(());
+        });
         let slot = Slot::new(spec.kind, seat, change, self.workers.waker());
-        let watch = || Arc::downgrade(&self.watch);
+        let following = Following::new(Arc::downgrade(&self.watch), node);
         let keeper = Keeper {
             log: NodeLog::new(spec.name.clone(), spec.limits.log_lines),
-            sources: Sources::new(path, watch(), node),
-            compiler: Compiler::new(slot.pool().engine.clone(), spec.limits.compile_time, watch(), node),
+            sources: Sources::new(path, following.clone()),
+            compiler: Compiler::new(slot.pool().engine.clone(), spec.limits.compile_time, following.clone()),
+            following,
             spec,
             shared: self.shared.clone(),
             slot: slot.clone(),
             changed,
             seen: None,
+            told: None,
             looked: 0,
         };
         self.nodes.insert(node, slot);

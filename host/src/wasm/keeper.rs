@@ -28,6 +28,8 @@ use super::tools::Stop;
 use super::trial::placed;
 use crate::data::with_causes;
 use crate::dataflow::guest::NodeVersion;
+use crate::dataflow::plan::NodeId;
+use crate::watch::Following;
 
 /// A file is taken as it is once two looks this far apart saw the same.
 const SETTLE: Duration = Duration::from_millis(10);
@@ -65,12 +67,16 @@ pub(super) struct Keeper {
     /// Told when to look.
     pub changed: Receiver<()>,
     pub log: NodeLog,
+    /// Of the node's file.
+    pub following: Following<NodeId>,
     /// The script's files, if it is one.
     pub sources: Sources,
     /// Compiles its component, if it is one.
     pub compiler: Compiler,
     /// What was last loaded or found bad.
     pub seen: Option<blake3::Hash>,
+    /// Why the file could not be read, as it was told last.
+    pub told: Option<String>,
     /// How many of the looks that were asked for are done.
     pub looked: u64,
 }
@@ -89,7 +95,7 @@ impl Keeper {
             let look = self.slot.looks();
             let asked = std::mem::replace(&mut self.looked, look) != look;
             if asked {
-                self.seen = None;
+                (self.seen, self.told) = (None, None);
             }
             let told = asked.then_some(NodeEvent::Looked { node: self.spec.id, look });
             for event in self.caught(&mut look_at).into_iter().chain(told) {
@@ -124,7 +130,7 @@ impl Keeper {
         let outcome = match self.settle() {
             Ok((_, hash)) if self.seen == Some(hash) => return None,
             Ok((settled, hash)) => {
-                self.seen = Some(hash);
+                (self.seen, self.told) = (Some(hash), None);
                 match settled {
                     Settled::Loaded(outcome) => outcome,
                     Settled::Content(content) => self.load(content, hash),
@@ -132,6 +138,12 @@ impl Keeper {
             }
             Err(error) => {
                 self.seen = None;
+                let reason = with_causes(&error);
+                // Much on the way to a file may change while it is missing.
+                if self.told.as_ref() == Some(&reason) {
+                    return None;
+                }
+                self.told = Some(reason);
                 Err(error)
             }
         };
@@ -202,6 +214,8 @@ impl Keeper {
     }
 
     fn content(&mut self) -> Result<(Content, blake3::Hash), NodeError> {
+        // Before it is read, so that no change is missed.
+        self.following.begin(self.spec.source.path());
         match &self.spec.source {
             NodeSource::Script(path) => {
                 let runtime = self.runtime(path)?;
@@ -278,7 +292,6 @@ mod tests {
     use super::super::slot::Pool;
     use super::super::work::Workers;
     use super::*;
-    use crate::dataflow::plan::NodeId;
 
     #[test]
     fn a_look_that_panics_is_a_failure_and_not_the_last() {
@@ -293,15 +306,18 @@ mod tests {
         let seat = pool.seat(&spec).expect("there is room");
         let waker = Workers::start(1).expect("starts").waker();
         let slot = Slot::new(None, seat, change, waker);
+        let following = Following::new(Weak::new(), node);
         let keeper = Keeper {
             log: NodeLog::new(spec.name.clone(), spec.limits.log_lines),
-            sources: Sources::new(&path, Weak::new(), node),
-            compiler: Compiler::new(pool.engine.clone(), spec.limits.compile_time, Weak::new(), node),
+            sources: Sources::new(&path, following.clone()),
+            compiler: Compiler::new(pool.engine.clone(), spec.limits.compile_time, following.clone()),
+            following,
             spec,
             shared: Arc::new(Shared { settings, events, stop: Stop::default() }),
             slot: slot.clone(),
             changed,
             seen: None,
+            told: None,
             looked: 0,
         };
         slot.look();

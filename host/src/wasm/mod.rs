@@ -35,7 +35,6 @@ mod trial;
 mod usage;
 mod wasi;
 mod waste;
-mod watch;
 mod work;
 mod workshop;
 

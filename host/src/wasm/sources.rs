@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::bindings::{Imported, SourceFile, Unit};
@@ -16,8 +16,8 @@ use super::instance::Guest;
 use super::limits::Limits;
 use super::log::NodeLog;
 use super::runtime::{Reader, Runtime};
-use super::watch::Watch;
 use crate::dataflow::plan::NodeId;
+use crate::watch::Following;
 
 /// What a reader may take for one file.
 const READER: Limits =
@@ -36,9 +36,7 @@ pub(super) struct Sources {
     folder: PathBuf,
     /// The name of the node's own file.
     entry: String,
-    watch: Weak<Watch>,
-    /// For the watch.
-    node: NodeId,
+    following: Following<NodeId>,
     /// What the reader said to files of the last look, by the hash of name and text.
     known: HashMap<blake3::Hash, Result<Unit, String>>,
 }
@@ -57,11 +55,11 @@ struct Look<'a> {
 }
 
 impl Sources {
-    /// Those of the script at `path`. Files that it turns out to have are watched for `node`.
-    pub fn new(path: &Path, watch: Weak<Watch>, node: NodeId) -> Self {
+    /// Those of the script at `path`. Files that it turns out to have are followed, too.
+    pub fn new(path: &Path, following: Following<NodeId>) -> Self {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let entry = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Sources { folder, entry, watch, node, known: HashMap::new() }
+        Sources { folder, entry, following, known: HashMap::new() }
     }
 
     /// Looks at all files, whose number and bytes together are limited. An error is about the files as such: one is missing, too
@@ -92,14 +90,6 @@ impl Sources {
     fn path(&self, name: &str) -> Option<PathBuf> {
         let inside = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
         (inside && !name.is_empty()).then(|| self.folder.join(name))
-    }
-
-    /// Has the host told when the file at `path` changes, or the first folder on the way to it that is missing.
-    fn follow(&self, path: &Path) {
-        let Some(watch) = self.watch.upgrade() else { return };
-        for part in path.ancestors().take_while(|part| *part != self.folder) {
-            watch.follow(self.node, part);
-        }
     }
 }
 
@@ -132,7 +122,7 @@ impl Look<'_> {
     fn find(&self, importer: &str, import: &Imported) -> Result<String, NodeError> {
         let candidates = || import.candidates.iter().filter_map(|name| Some((name, self.sources.path(name)?)));
         // Before they are looked at, so that none changes unnoticed.
-        candidates().for_each(|(_, path)| self.sources.follow(&path));
+        candidates().for_each(|(_, path)| self.sources.following.follow(&path));
         if let Some((name, _)) = candidates().find(|(_, path)| path.is_file()) {
             return Ok(name.clone());
         }

@@ -28,7 +28,7 @@ const NODE: NodeId = NodeId(0);
 
 /// A host with one node, whose file is in a folder of its own.
 struct Bench {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     path: PathBuf,
     host: NodeHost,
     events: mpsc::Receiver<NodeEvent>,
@@ -49,7 +49,7 @@ impl Bench {
         let mut spec = NodeSpec::new(NODE, "probe", source(path.clone()));
         adjust(&mut spec);
         let (host, events) = NodeHost::start(settings(), vec![spec]).expect("starts");
-        Bench { _folder: folder, path, host, events }
+        Bench { folder, path, host, events }
     }
 
     fn script(source: &str) -> Self {

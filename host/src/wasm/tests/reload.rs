@@ -1,6 +1,7 @@
 //! Files that change while the server runs.
 
 use super::*;
+use crate::watch::deploys;
 
 #[tokio::test]
 async fn an_edit_takes_effect_and_the_version_before_still_answers() {
@@ -136,4 +137,78 @@ async fn nodes_come_and_go_while_others_answer() {
     // Its keeper has ended: the end of the host waits for nobody, and nothing was told of the node.
     drop(bench.host);
     assert_eq!(bench.events.recv().await, None);
+}
+
+/// Waits until the newest version gives this answer.
+async fn until(bench: &mut Bench, answer: u32, what: &str) {
+    loop {
+        match bench.event().await {
+            NodeEvent::Loaded { version, .. } if bench.ask(version, "{}", &["0"]).await == [Ok(answer.to_string())] => {
+                return;
+            }
+            NodeEvent::Loaded { .. } => {}
+            // While the file is on its way.
+            NodeEvent::Failed { reason, .. } => assert!(reason.contains("does not exist"), "{what}: {reason}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_way_to_deploy_is_noticed_and_so_are_edits_after_it() {
+    for deploy in deploys::ALL {
+        let folder = tempfile::tempdir().expect("a folder");
+        (deploy.prepare)(folder.path());
+        let is_there = folder.path().join(deploy.file).exists();
+        let mut bench = Bench::at(folder, deploy.file, |_| {});
+        if is_there {
+            until(&mut bench, 1, deploy.name).await;
+        } else {
+            assert!(bench.failed().await.contains("does not exist"));
+        }
+        (deploy.bring)(bench.folder.path());
+        until(&mut bench, 2, deploy.name).await;
+        (deploy.bring_another)(bench.folder.path());
+        until(&mut bench, 3, deploy.name).await;
+    }
+}
+
+#[tokio::test]
+async fn files_that_a_script_imports_are_deployed_like_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().to_owned();
+    let write = |name: &str, number: u32| {
+        let text = format!("export const number = {number};");
+        std::fs::create_dir_all(root.join(name)).expect("made");
+        std::fs::write(root.join(name).join("number.js"), text).expect("written");
+    };
+    write("lib1", 1);
+    write("lib2", 2);
+    std::os::unix::fs::symlink("lib1", root.join("lib")).expect("linked");
+    let source = "import { number } from './lib/number.js'; export const transform = () => number;";
+    std::fs::write(root.join("s.js"), source).expect("written");
+    let mut bench = Bench::at(folder, "s.js", |_| {});
+    until(&mut bench, 1, "imported").await;
+    deploys::link_anew(&root, "lib2", "lib");
+    until(&mut bench, 2, "a link set anew").await;
+    write("lib2", 3);
+    until(&mut bench, 3, "an edit after it").await;
+}
+
+#[tokio::test]
+async fn a_missing_file_is_told_once() {
+    let mut bench = Bench::script("export const transform = () => 1;");
+    bench.loaded().await;
+    std::fs::remove_file(&bench.path).expect("removed");
+    assert!(bench.failed().await.contains("does not exist"));
+    // Its folder comes and goes, and whoever asks is told again.
+    let elsewhere = bench.folder.path().with_extension("elsewhere");
+    std::fs::rename(bench.folder.path(), &elsewhere).expect("moved");
+    std::fs::rename(&elsewhere, bench.folder.path()).expect("moved back");
+    let look = bench.host.reload(NODE).expect("there is one");
+    let mut failures = 0;
+    while let NodeEvent::Failed { .. } = bench.event().await {
+        failures += 1;
+    }
+    assert_eq!((look, failures), (1, 1));
 }

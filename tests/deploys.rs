@@ -173,3 +173,115 @@ async fn so_is_a_configuration() -> Result<()> {
     configure("rel2", "/5")?;
     has_route(&stage.server, "/5").await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_deleted_goes_on_answering_until_it_is_back() -> Result<()> {
+    let stage = Stage::start(
+        |folder| write(folder.join("score.js"), "export const transform = (place) => place.id;"),
+        |folder| json!({ "script": folder.join("score.js") }),
+    )
+    .await?;
+    let mut held = stage.follow("/places").await?;
+    let version = stage.state("running").await?["version"].clone();
+    let file = stage.path("score.js");
+    fs::remove_file(&file)?;
+    let node = stage.state("outdated").await?;
+    assert_eq!(
+        (&node["version"], node["error"].as_str()),
+        (&version, Some(&*format!("{} does not exist", file.display())))
+    );
+    // What it never was asked before, too.
+    stage.sql.batch_execute("insert into places values (13, 'Zoo', 3)").await?;
+    let score =
+        |value: &Value| value.as_array().and_then(|places| Some(places.last()?["score"] == 13)).unwrap_or_default();
+    held.client.until(&mut held.document, score).await?;
+    assert_eq!(stage.server.get("/place/13").await?.json()?["score"], 13);
+    write(file, script(7))?;
+    held.becomes(7).await?;
+    let node = stage.state("running").await?;
+    assert!(node["error"].is_null() && node["version"] != version, "{node}");
+    Ok(())
+}
+
+/// A map that answers this digit to each row, by hand: it counts the objects of the batch, but for the batch's own two.
+fn component(digit: u8) -> Result<Vec<u8>> {
+    let digit = digit + b'0';
+    Ok(wat::parse_str(format!(
+        r#"(component
+            (type $interface (instance
+                (type $f (record (field "row" u32) (field "message" string)))
+                (export "failure" (type $failure (eq $f)))
+                (type $a (record (field "values" string) (field "failures" (list $failure))))
+                (export "answers" (type (eq $a)))))
+            (import "sangre:node/types@0.1.0" (instance $types (type $interface)))
+            (alias export $types "answers" (type $answers))
+            (core module $libc
+                (memory (export "memory") 2)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 65536)))
+            (core instance $libc (instantiate $libc))
+            (core module $m
+                (import "libc" "memory" (memory 2))
+                (func (export "call") (param $at i32) (param $n i32) (result i32)
+                    (local $objects i32) (local $end i32) (local $out i32)
+                    (local.set $end (i32.add (local.get $at) (local.get $n)))
+                    (local.set $out (i32.const 64))
+                    (i32.store8 (local.get $out) (i32.const 0x5b))
+                    (loop $next
+                        (if (i32.eq (i32.load8_u (local.get $at)) (i32.const 0x7b)) (then
+                            (local.set $objects (i32.add (local.get $objects) (i32.const 1)))
+                            (if (i32.gt_u (local.get $objects) (i32.const 2)) (then
+                                (i32.store8 (i32.add (local.get $out) (i32.const 1)) (i32.const {digit}))
+                                (i32.store8 (i32.add (local.get $out) (i32.const 2)) (i32.const 0x2c))
+                                (local.set $out (i32.add (local.get $out) (i32.const 2)))))))
+                        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+                        (br_if $next (i32.lt_u (local.get $at) (local.get $end))))
+                    (i32.store8 (local.get $out) (i32.const 0x5d))
+                    (i32.store (i32.const 0) (i32.const 64))
+                    (i32.store (i32.const 4) (i32.sub (local.get $out) (i32.const 63)))
+                    (i32.const 0)))
+            (core instance $i (instantiate $m (with "libc" (instance $libc))))
+            (func $call (param "batch" string) (result $answers) (canon lift (core func $i "call")
+                (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
+            (instance $node (export "transform" (func $call)))
+            (export "sangre:node/map-rows@0.1.0" (instance $node)))"#
+    ))?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_component_is_one_patch_of_each_document() -> Result<()> {
+    let stage = Stage::start(
+        |folder| write(folder.join("score.wasm"), component(1)?),
+        |folder| json!({ "component": folder.join("score.wasm") }),
+    )
+    .await?;
+    let mut documents = [stage.follow("/places").await?, stage.follow("/place/10").await?];
+    let version = stage.state("running").await?["version"].clone();
+    // Written in place, then as a build does it: beside it, and renamed.
+    fs::write(stage.path("score.wasm"), component(2)?)?;
+    for held in &mut documents {
+        held.becomes(2).await?;
+    }
+    fs::write(stage.path("score.wasm.new"), component(3)?)?;
+    fs::rename(stage.path("score.wasm.new"), stage.path("score.wasm"))?;
+    for held in &mut documents {
+        held.becomes(3).await?;
+    }
+    // The next there is to tell is what the next commit changes.
+    stage.sql.batch_execute("update places set name = 'Inn' where id = 10").await?;
+    for held in &mut documents {
+        let message = held.client.patch().await?;
+        held.document.apply(&message)?;
+        assert_eq!(message["patch"].as_array().map(Vec::len), Some(1), "{message}");
+        assert_eq!(message["patch"][0]["value"], "Inn", "{message}");
+    }
+    // Half of one is not taken.
+    let next = component(4)?;
+    fs::write(stage.path("score.wasm"), &next[..next.len() - 1])?;
+    let node = stage.state("outdated").await?;
+    assert!(node["error"].to_string().contains("was the file cut short?") && node["version"] != version, "{node}");
+    fs::write(stage.path("score.wasm"), next)?;
+    for held in &mut documents {
+        held.becomes(4).await?;
+    }
+    Ok(())
+}

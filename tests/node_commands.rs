@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -376,6 +377,35 @@ async fn a_module_in_python_becomes_a_component() -> Result<()> {
         folder.write("bad/bad.py", &format!("\n{statement}\n\n\ndef keep(row, args):\n    return True\n"))?;
         let said = folder.bad("build bad/bad.py").await?;
         assert!(said.contains(expected), "{said}");
+    }
+    Ok(())
+}
+
+/// Closed pipes: whoever reads has had enough.
+#[tokio::test]
+async fn what_nobody_reads_any_more_is_no_reason_to_go_on() -> Result<()> {
+    let folder = Folder::new()?;
+    folder.write("rows.json", "[1]")?;
+    folder.write("loads.py", "while True: print('x')\n")?;
+    folder.write("answers.py", "def transform(row, args):\n    while row: print('x')\n    return 1\n")?;
+    folder.write("once.py", "print('x')\n\n\ndef transform(row, args): return 1\n")?;
+    for (line, read) in [
+        ("test loads.py --rows rows.json", 2),
+        ("test answers.py --rows rows.json", 2),
+        ("test once.py --rows rows.json", 0),
+        ("inspect once.py", 0),
+    ] {
+        let mut command = Command::new(PROGRAM);
+        command.arg("node").args(line.split(' ')).current_dir(&folder.path).env("SANGRE_LOG", "info");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        drop(child.stdout.take());
+        let mut said = BufReader::new(child.stderr.take().context("piped")?).lines();
+        for _ in 0..read {
+            said.next_line().await?.context("it prints without end")?;
+        }
+        drop(said);
+        timeout(PATIENCE, child.wait()).await.with_context(|| format!("{line} goes on"))??;
     }
     Ok(())
 }

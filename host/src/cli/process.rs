@@ -17,6 +17,8 @@ pub fn log_to_stderr() {
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_span_events(FmtSpan::CLOSE);
     // Colours are for people: a file or another program would be given their codes.
     let is_read = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    // Or a line that cannot be written, since nobody reads any more, would be told of where it cannot be written either: with a panic.
+    let log = log.log_internal_errors(false);
     log.with_ansi(is_read).with_writer(std::io::stderr).init();
 }
 

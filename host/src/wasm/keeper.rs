@@ -84,7 +84,8 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Runs until the node is gone.
     pub fn run(self) {
-        self.run_with(Keeper::look);
+        let (node, events) = (self.spec.id, self.shared.events.clone());
+        or_tell(node, &events, || self.run_with(Keeper::look));
     }
 
     /// The same with another way to look at the file.
@@ -120,7 +121,8 @@ impl Keeper {
         let outcome = catch_unwind(AssertUnwindSafe(|| look_at(self)));
         outcome.unwrap_or_else(|panic| {
             let error = NodeError::panicked(&*panic);
-            tracing::error!(node = &*self.spec.name, "{error}");
+            // A log that panics is no reason to end.
+            let _ = catch_unwind(AssertUnwindSafe(|| tracing::error!(node = &*self.spec.name, "{error}")));
             Some(NodeEvent::Failed { node: self.spec.id, reason: shortened(error.to_string()) })
         })
     }
@@ -285,6 +287,16 @@ impl Keeper {
     }
 }
 
+/// Runs a keeper. If it panics, whoever waits for the node is told that nobody looks at its file any more.
+fn or_tell(node: NodeId, events: &mpsc::Sender<NodeEvent>, run: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+        let error = NodeError::panicked(&*panic);
+        let reason = shortened(format!("{error}; it is looked at again at the next start"));
+        // An error means that nobody waits.
+        let _ = events.blocking_send(NodeEvent::Failed { node, reason });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Weak, mpsc as std_mpsc};
@@ -292,6 +304,42 @@ mod tests {
     use super::super::slot::Pool;
     use super::super::work::Workers;
     use super::*;
+
+    /// A log that cannot be written to.
+    struct Closed;
+
+    impl tracing::Subscriber for Closed {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            panic!("nobody reads this");
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn whoever_waits_for_a_keeper_that_ended_is_told() {
+        let (events, mut told) = mpsc::channel(1);
+        or_tell(NodeId(3), &events, || panic!("a mistake"));
+        let reason = "the server failed while it loaded the file: a mistake; it is looked at again at the next start";
+        assert_eq!(told.blocking_recv(), Some(NodeEvent::Failed { node: NodeId(3), reason: reason.into() }));
+        or_tell(NodeId(3), &events, || {});
+        drop(events);
+        assert_eq!(told.blocking_recv(), None);
+    }
 
     #[test]
     fn a_look_that_panics_is_a_failure_and_not_the_last() {
@@ -323,12 +371,15 @@ mod tests {
         slot.look();
         let failed = |reason: &str| NodeEvent::Failed { node, reason: reason.into() };
         let mut looks = 0;
-        keeper.run_with(|_| {
-            looks += 1;
-            assert_ne!(looks, 1, "a mistake");
-            slot.leave();
-            Some(failed("as it should"))
-        });
+        let run = || {
+            keeper.run_with(|_| {
+                looks += 1;
+                assert_ne!(looks, 1, "a mistake");
+                slot.leave();
+                Some(failed("as it should"))
+            });
+        };
+        tracing::subscriber::with_default(Closed, run);
         let first = told.blocking_recv();
         let Some(NodeEvent::Failed { reason, .. }) = &first else { panic!("{first:?}") };
         assert!(reason.starts_with("the server failed while it loaded the file: ") && reason.contains("a mistake"));

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-use wasmtime::component::Component;
-
-use super::engine::{Engine, STACK_SIZE};
+use super::engine::{Compiled, Engine, STACK_SIZE};
 use super::error::NodeError;
 use crate::dataflow::plan::NodeId;
 use crate::watch::Following;
@@ -31,7 +29,7 @@ struct Task {
     /// Of its bytes.
     hash: blake3::Hash,
     since: Instant,
-    outcome: Receiver<Result<Component, NodeError>>,
+    outcome: Receiver<Result<Compiled, NodeError>>,
 }
 
 impl Compiler {
@@ -43,7 +41,7 @@ impl Compiler {
     /// What `bytes`, which have this hash, compile to.
     ///
     /// After [`NodeError::CompileTime`] and [`NodeError::CompilerTaken`] the node is told of a change when it is worth asking again.
-    pub fn component(&mut self, bytes: &Arc<[u8]>, hash: blake3::Hash) -> Result<Component, NodeError> {
+    pub fn component(&mut self, bytes: &Arc<[u8]>, hash: blake3::Hash) -> Result<Compiled, NodeError> {
         let limit = self.limit;
         let task = match self.late.take() {
             Some(task) if task.hash == hash => task,
@@ -52,7 +50,7 @@ impl Compiler {
                 return self.engine.find(bytes).ok_or(NodeError::CompilerTaken { limit });
             }
             _ => match self.engine.find(bytes) {
-                Some(component) => return Ok(component),
+                Some(compiled) => return Ok(compiled),
                 None => self.begin(bytes.clone(), hash)?,
             },
         };

@@ -9,7 +9,8 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 
 use super::bindings::{Interface, KNOWN_VERSIONS, link};
-use super::engine::Engine;
+use super::cache::Kept;
+use super::engine::{Compiled, Engine};
 use super::error::NodeError;
 use super::instance::GuestState;
 use super::program::NodeKind;
@@ -23,6 +24,8 @@ pub(super) struct Code {
     pub export: Export,
     /// Of the component's bytes.
     pub hash: blake3::Hash,
+    /// What it runs from.
+    _file: Option<Kept>,
 }
 
 /// What a component is to Sangre, by the interface it exports.
@@ -49,11 +52,13 @@ impl Code {
     /// Compiles (or finds compiled) and checks `bytes`.
     pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Self, NodeError> {
         check_header(bytes)?;
-        Code::of(engine, &engine.compile(bytes)?, blake3::hash(bytes))
+        Code::of(engine, engine.compile(bytes)?, blake3::hash(bytes))
     }
 
-    /// Checks `component`, which was compiled from bytes with this hash.
-    pub fn of(engine: &Engine, component: &Component, hash: blake3::Hash) -> Result<Self, NodeError> {
+    /// Checks what was compiled from bytes with this hash.
+    pub fn of(engine: &Engine, compiled: Compiled, hash: blake3::Hash) -> Result<Self, NodeError> {
+        let Compiled { component, file } = compiled;
+        let component = &component;
         let declared = declared(component)?;
         let interface = Interface::of(component, &declared)?;
         let mut linker = Linker::new(engine.inner());
@@ -61,7 +66,7 @@ impl Code {
         wasi::link(&mut linker, component).map_err(fit)?;
         link(&mut linker).map_err(fit)?;
         let pre = linker.instantiate_pre(component).map_err(fit)?;
-        Ok(Code { pre, interface, export: declared.export, hash })
+        Ok(Code { pre, interface, export: declared.export, hash, _file: file })
     }
 }
 

@@ -8,7 +8,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::cache::CodeCache;
+use super::cache::{CodeCache, Kept};
 use super::error::NodeError;
 use super::limits::MAX_TABLE_ELEMENTS;
 use crate::data::with_causes;
@@ -38,6 +38,13 @@ pub(super) struct Engine {
     cache: Arc<CodeCache>,
 }
 
+/// A component as it runs.
+pub(super) struct Compiled {
+    pub component: Component,
+    /// What it runs from: to be kept for as long as it does.
+    pub file: Option<Kept>,
+}
+
 impl Engine {
     /// An engine for up to `instances` instances at once, each with up to `memory` bytes.
     pub fn start(instances: u32, memory: usize, cache: CodeCache) -> Result<Self, NodeError> {
@@ -64,7 +71,7 @@ impl Engine {
     }
 
     /// Compiles `bytes`, or finds what it compiled to before. Takes seconds for a large component that is new.
-    pub fn compile(&self, bytes: &[u8]) -> Result<Component, NodeError> {
+    pub fn compile(&self, bytes: &[u8]) -> Result<Compiled, NodeError> {
         self.find(bytes).map_or_else(|| self.compile_anew(bytes), Ok)
     }
 
@@ -74,12 +81,12 @@ impl Engine {
     }
 
     /// What `bytes` compiled to before.
-    pub fn find(&self, bytes: &[u8]) -> Option<Component> {
+    pub fn find(&self, bytes: &[u8]) -> Option<Compiled> {
         self.compiled(&self.key(bytes))
     }
 
     /// Compiles `bytes`, whether it did before or not.
-    pub fn compile_anew(&self, bytes: &[u8]) -> Result<Component, NodeError> {
+    pub fn compile_anew(&self, bytes: &[u8]) -> Result<Compiled, NodeError> {
         let key = self.key(bytes);
         let invalid = |error: wasmtime::Error| NodeError::Invalid(format!("{error:#}"));
         // By an engine for this alone: it keeps what it compiles with, tens of megabytes, for as long as it lives.
@@ -91,22 +98,24 @@ impl Engine {
         }
         // SAFETY: the engine itself made this a moment ago.
         let anew = || unsafe { Component::deserialize(&self.engine, &code) }.map_err(invalid);
-        let component = self.compiled(&key).map_or_else(anew, Ok);
+        let in_memory = || anew().map(|component| Compiled { component, file: None });
+        let compiled = self.compiled(&key).map_or_else(in_memory, Ok);
         drop(code);
         give_back();
-        component
+        compiled
     }
 
     /// What was compiled before.
-    fn compiled(&self, key: &str) -> Option<Component> {
-        let path = self.cache.get(key)?;
+    fn compiled(&self, key: &str) -> Option<Compiled> {
+        let file = self.cache.get(key)?;
         // SAFETY: the cache gives only what `compile` put there, whole; and nobody else writes to its folder.
-        let component = unsafe { Component::deserialize_file(&self.engine, &path) };
+        let component = unsafe { Component::deserialize_file(&self.engine, &file.path) };
         component
             .inspect_err(|error| {
                 tracing::warn!("compiled code in the cache is unusable and is compiled again: {error:#}")
             })
             .ok()
+            .map(|component| Compiled { component, file: Some(file) })
     }
 
     /// Names what `bytes` compile to on this engine with its settings.

@@ -1,8 +1,11 @@
-//! Files that appear whole or not at all, in folders nobody else can write to.
+//! Files that appear whole or not at all, in folders nobody else can write to; and how to tell that one still is.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+/// How many bytes are read at a time.
+const PART: usize = 64 << 10;
 
 /// Where this user's Sangre keeps what it can make again: `$SANGRE_CACHE`, else `$XDG_CACHE_HOME/sangre`, else
 /// `~/.cache/sangre`; without a home, a folder of this process alone under the system's temporary one.
@@ -44,4 +47,29 @@ pub(super) fn write_whole(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     }
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// What a file with these contents ends with, so that a disk's mistakes are found.
+pub(super) fn ending(parts: &[&[u8]]) -> blake3::Hash {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize()
+}
+
+/// Whether the file ends with the hash of the rest. It is read from where it stands.
+pub(super) fn is_whole(file: &mut fs::File) -> io::Result<bool> {
+    let Some(mut left) = file.metadata()?.len().checked_sub(blake3::OUT_LEN as u64) else { return Ok(false) };
+    let mut hasher = blake3::Hasher::new();
+    let mut part = vec![0; PART];
+    while left > 0 {
+        let size = usize::try_from(left).unwrap_or(PART).min(PART);
+        file.read_exact(&mut part[..size])?;
+        hasher.update(&part[..size]);
+        left -= size as u64;
+    }
+    let mut hash = [0; blake3::OUT_LEN];
+    file.read_exact(&mut hash)?;
+    Ok(hasher.finalize() == hash)
 }

@@ -56,7 +56,7 @@ pub fn inspect(path: &Path) -> Result<Inspected, NodeError> {
     let bytes = read(path, Limits::DEFAULT.size)?;
     check_header(&bytes)?;
     let engine = Engine::start(16, 64 << 20, CodeCache::open(settings.cache.join("code")))?;
-    let component = engine.compile(&bytes)?;
+    let component = engine.compile(&bytes)?.component;
     let declared = declared(&component)?;
     let kind = match declared.export {
         Export::Node(kind) => Some(kind),

@@ -237,8 +237,8 @@ impl Keeper {
             Content::Script(runtime, files) => (runtime.code, Some(files?)),
             Content::Component(bytes) => {
                 check_header(&bytes)?;
-                let component = self.compiler.component(&bytes, hash)?;
-                (Arc::new(Code::of(&self.slot.pool().engine, &component, hash)?), None)
+                let compiled = self.compiler.component(&bytes, hash)?;
+                (Arc::new(Code::of(&self.slot.pool().engine, compiled, hash)?), None)
             }
         };
         if source.is_none() && code.is_runtime() {

@@ -1,5 +1,6 @@
 //! Nodes end to end below the driver: files in, answers out.
 
+mod cache;
 mod evaluation;
 mod hostile;
 mod imports;
@@ -44,11 +45,15 @@ impl Bench {
 
     /// A host whose node is the file `name` of `folder`.
     fn at(folder: tempfile::TempDir, name: &str, adjust: impl FnOnce(&mut NodeSpec)) -> Self {
+        Bench::with(settings(), folder, name, adjust)
+    }
+
+    fn with(settings: HostSettings, folder: tempfile::TempDir, name: &str, adjust: impl FnOnce(&mut NodeSpec)) -> Self {
         let path = folder.path().join(name);
         let source = if name.ends_with(".wasm") { NodeSource::Component } else { NodeSource::Script };
         let mut spec = NodeSpec::new(NODE, "probe", source(path.clone()));
         adjust(&mut spec);
-        let (host, events) = NodeHost::start(settings(), vec![spec]).expect("starts");
+        let (host, events) = NodeHost::start(settings, vec![spec]).expect("starts");
         Bench { folder, path, host, events }
     }
 

@@ -122,6 +122,11 @@ impl Wat<'_> {
     }
 }
 
+/// A component that answers this text to every batch.
+pub(super) fn answering(text: &[u8]) -> Vec<u8> {
+    Wat { text, ..Wat::default() }.build()
+}
+
 async fn refused(bytes: &[u8]) -> String {
     Bench::new("probe.wasm", bytes, |_| {}).failed().await
 }

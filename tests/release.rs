@@ -77,6 +77,21 @@ async fn a_release_runs_scripts_without_their_tools() -> Result<()> {
     // By a link, as from a folder of PATH.
     std::os::unix::fs::symlink(&program, release.path("sangre"))?;
     assert!(release.tested(&release.path("sangre"), SCRIPTS[0].0, SCRIPTS[0].1).await?.0);
+    // A disk's mistake, or half a download: the script is not to blame.
+    for (file, source) in [SCRIPTS[0], SCRIPTS[2]] {
+        let (language, what) = if file == "more.py" { ("python-", "Python") } else { ("javascript-", "JavaScript") };
+        let runtimes = fs::read_dir(release.path("bin/runtimes"))?.map(|entry| Ok(entry?.path()));
+        let runtimes = runtimes.collect::<Result<Vec<PathBuf>>>()?;
+        for runtime in runtimes.iter().filter(|path| path.to_string_lossy().contains(language)) {
+            let bytes = fs::read(runtime)?;
+            fs::write(runtime, &bytes[..bytes.len() / 2])?;
+            let (good, said) = release.tested(&program, file, source).await?;
+            let expected = format!("running {what}: {} is damaged: install the release again", runtime.display());
+            assert!(!good && said.contains(&expected), "{said}");
+            fs::write(runtime, bytes)?;
+        }
+        assert!(release.tested(&program, file, source).await?.0);
+    }
     // As packages are laid out.
     fs::create_dir_all(release.path("lib/sangre"))?;
     fs::rename(release.path("bin/runtimes"), release.path("lib/sangre/runtimes"))?;

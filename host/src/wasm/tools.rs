@@ -30,6 +30,8 @@ pub enum ToolError {
     Stopped { what: &'static str },
     #[error("{what}: cannot use {}", .path.display())]
     Files { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("{what}: {} is damaged: {remedy}", .path.display())]
+    Damaged { what: &'static str, path: PathBuf, remedy: &'static str },
     #[error(transparent)]
     Module(#[from] ModuleError),
 }

@@ -22,6 +22,7 @@ const READER_ENTRY: (&str, &str) = ("src/reader/reader.js", "script-reading");
 
 pub(super) const RECIPE: Recipe = Recipe {
     name: "javascript",
+    runs: "running JavaScript",
     tool: NODE,
     sources: &[
         ("package.json", include_str!("../../../../wit/javascript/runtime/package.json")),

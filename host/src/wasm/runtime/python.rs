@@ -24,6 +24,7 @@ pub(in crate::wasm) const REQUIREMENTS: &str = "requirements.txt";
 
 pub(super) const RECIPE: Recipe = Recipe {
     name: "python",
+    runs: "running Python",
     tool: HERE.componentize(),
     sources: &[
         (REQUIREMENTS, include_str!("../../../../wit/python/runtime/requirements.txt")),

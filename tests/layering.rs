@@ -35,6 +35,13 @@ const IMPURE: [&str; 10] = [
     "std::env",
 ];
 
+/// The interface of nodes, as it was released: components that were built with it are out there. What belongs to nodes of later
+/// versions goes to a new folder `wit/VERSION`, and into this list once it is released.
+const FROZEN: [(&str, &str); 2] = [
+    ("0.1.0/component.wat", "d7e387b485afe1e63a0463b477b7b6161844204044c9434739b82c12912d0a9a"),
+    ("0.1.0/node.wit", "ea6c619986de6972facda99dffb9e96f57e5f33ea1abd9f2e54c0eb5b07894c4"),
+];
+
 /// Longer files are split.
 const LONGEST: usize = 600;
 
@@ -175,6 +182,26 @@ fn files_begin_with_their_purpose_and_end_in_time() {
         }
     }
     report("the shape of files", offences);
+}
+
+#[test]
+fn a_released_interface_never_changes() {
+    let wit = root().join("wit");
+    let mut found = Vec::new();
+    for folder in fs::read_dir(&wit).expect("a folder of the repository").flatten() {
+        let is_version = folder.file_name().to_string_lossy().starts_with(|c: char| c.is_ascii_digit());
+        for file in fs::read_dir(folder.path()).into_iter().flatten().flatten().filter(|_| is_version) {
+            let text = fs::read(file.path()).expect("a file of the interface");
+            let name = file.path().strip_prefix(&wit).expect("below the folder").display().to_string();
+            found.push((name, blake3::hash(&text).to_hex().to_string()));
+        }
+    }
+    found.sort();
+    let known: Vec<(String, String)> = FROZEN.map(|(name, hash)| (name.to_owned(), hash.to_owned())).to_vec();
+    assert_eq!(
+        found, known,
+        "a released version of the interface never changes: make a new folder in wit/ for another one"
+    );
 }
 
 #[test]

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
-use super::engine::{Compiled, Engine, STACK_SIZE};
+use super::background::spawn;
+use super::engine::{Compiled, Engine};
 use super::error::NodeError;
 use crate::dataflow::plan::NodeId;
 use crate::watch::Following;
@@ -73,8 +74,7 @@ impl Compiler {
             let _ = sender.send(compiled.unwrap_or_else(|panic| Err(NodeError::panicked(&*panic))));
             following.wake();
         };
-        let named = std::thread::Builder::new().name("node-compiler".into()).stack_size(STACK_SIZE);
-        named.spawn(run).map_err(|error| NodeError::Engine(error.to_string()))?;
+        spawn("node-compiler", run)?;
         Ok(Task { hash, since: Instant::now(), outcome })
     }
 }

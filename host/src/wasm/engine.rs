@@ -8,6 +8,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::background::parallel;
 use super::cache::{CodeCache, Kept};
 use super::error::NodeError;
 use super::limits::MAX_TABLE_ELEMENTS;
@@ -21,9 +22,6 @@ const GUEST_STACK: usize = 1 << 20;
 
 /// The stack a guest runs on, with what the host needs while it is called by one.
 const FIBER_STACK: usize = 2 << 20;
-
-/// The stack of a thread that compiles.
-pub(super) const STACK_SIZE: usize = 4 << 20;
 
 // A script runtime is one component of several core modules, some with a memory of their own.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 24;
@@ -91,7 +89,7 @@ impl Engine {
         let invalid = |error: wasmtime::Error| NodeError::Invalid(format!("{error:#}"));
         // By an engine for this alone: it keeps what it compiles with, tens of megabytes, for as long as it lives.
         let compiler = wasmtime::Engine::new(&self.config).unwrap_or_else(|_| self.engine.clone());
-        let code = compiler.precompile_component(bytes).map_err(invalid)?;
+        let code = parallel("node-compiler", || compiler.precompile_component(bytes))?.map_err(invalid)?;
         drop(compiler);
         if let Err(error) = self.cache.put(&key, &code) {
             tracing::warn!("compiled code is not kept, so the next start compiles again: {}", with_causes(&error));

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::background::spawn;
 use super::batch::{Numbers, Question, Questions};
 use super::compiler::Compiler;
-use super::engine::STACK_SIZE;
 use super::error::{Failure, NodeError};
 use super::files::cache_dir;
 use super::keeper::{Keeper, Shared};
@@ -191,8 +191,7 @@ impl NodeHost {
             looked: 0,
         };
         self.nodes.insert(node, slot);
-        let named = std::thread::Builder::new().name("node-keeper".into()).stack_size(STACK_SIZE);
-        named.spawn(move || keeper.run()).map(drop).map_err(|error| NodeError::Engine(error.to_string()))
+        spawn("node-keeper", move || keeper.run()).map(drop)
     }
 
     /// Neither watches nor asks this node any more. What it was asked is answered.

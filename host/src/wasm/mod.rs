@@ -10,6 +10,7 @@
 //! driver ─ host::evaluate ─► workers: batches by cost ─► call: one text in, one out ─► instances: warm, limited, retired
 //! ```
 
+mod background;
 mod batch;
 mod bindings;
 pub mod build;

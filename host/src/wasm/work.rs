@@ -1,6 +1,6 @@
 //! The threads that run guests, and whose turn it is.
 //!
-//! They give way to the threads that serve clients: a node that computes all the time has a third of the share of one of those.
+//! They give way to the threads that serve clients ([`background`](super::background)).
 //! Each node has its own queue and the queues take turns batch by batch, so a node with much to do delays the others by
 //! one batch at most. No node may hold all threads, so one that runs into its deadline all the time leaves the others one; and it rests
 //! between its batches.
@@ -14,15 +14,11 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::background::spawn;
 use super::batch::{Question, Questions};
 use super::error::{Failure, NodeError};
 use super::program::Program;
 use crate::dataflow::plan::NodeId;
-
-/// How much nicer the threads are than the server, in the kernel's levels. Much more, and on a machine that is busy with
-/// other things a node could do nothing at all.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 5;
 
 /// Everything that was asked of one program at once.
 pub(super) struct Job<Q> {
@@ -135,9 +131,7 @@ impl<Q: Question + Send + Sync + 'static> Workers<Q> {
         let mut workers = Workers { shared, threads: Vec::new() };
         for index in 0..=parallel.max(1) {
             let shared = workers.shared.clone();
-            let thread = std::thread::Builder::new().name(format!("node-{index}"));
-            let thread = thread.spawn(move || work(&shared)).map_err(|error| NodeError::Engine(error.to_string()))?;
-            workers.threads.push(thread);
+            workers.threads.push(spawn(&format!("node-{index}"), move || work(&shared))?);
         }
         Ok(workers)
     }
@@ -182,7 +176,6 @@ impl<Q> Drop for Workers<Q> {
 }
 
 fn work<Q: Question>(shared: &Shared<Q>) {
-    give_way();
     let mut queues = shared.queues.lock().unwrap_or_else(PoisonError::into_inner);
     while !queues.stopped {
         let now = Instant::now();
@@ -205,14 +198,6 @@ fn work<Q: Question>(shared: &Shared<Q>) {
             queue.running -= 1;
         }
         shared.wake.notify_one();
-    }
-}
-
-/// Lowers the priority of this thread. Only Linux has one for each thread; elsewhere it would be that of the whole process.
-fn give_way() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!("nodes run at the priority of all other threads: {error}");
     }
 }
 
@@ -251,22 +236,5 @@ impl<Q: Question> Queues<Q> {
             }
         }
         rested.map_or(Turn::Nobodys, Turn::At)
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_threads_for_nodes_give_way() {
-        let niceness = || rustix::process::getpriority_process(None).expect("known of the calling thread");
-        let before = niceness();
-        let nicer = std::thread::spawn(move || {
-            give_way();
-            niceness()
-        });
-        assert_eq!(nicer.join().expect("ends"), (before + NICENESS).min(19));
-        assert_eq!(niceness(), before);
     }
 }

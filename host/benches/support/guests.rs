@@ -89,6 +89,19 @@ impl Guest {
         Ok(Some(runtime::ensure(language, &HostSettings::default().cache, &Stop::default())?))
     }
 
+    /// The component that `sangre node build` makes of this source, which is put into `file`.
+    pub fn build(self, file: &Path, source: Vec<u8>) -> Result<Vec<u8>> {
+        std::fs::write(file, source)?;
+        let source = match self {
+            Guest::Rust => bail!("a crate is more than a file"),
+            Guest::JavaScript => build::Source::JavaScript(file.to_owned()),
+            Guest::Python => build::Source::Python(file.to_owned()),
+        };
+        let output = file.with_extension("wasm");
+        build::component(&source, None, &output, &Stop::default())?;
+        Ok(std::fs::read(output)?)
+    }
+
     /// Where a host finds the node.
     pub fn source(self) -> Result<NodeSource> {
         Ok(match self.script() {

@@ -2,103 +2,62 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use sangre::demo::private_postgres::PrivatePostgres;
-use serde_json::{Value, json};
 use support::clients::{first, open};
-use support::guests::Guest;
+use support::evil::{ALL, Evil, Source, forget, save};
 use support::process::memory;
 use support::report::{Report, say};
-use support::settings::blocks_or;
-use support::side::{RATE, Side, THROUGH};
+use support::settings::{block_or, blocks_or, setting};
+use support::side::{Side, THROUGH};
 use support::statistics::{Sample, median};
 use support::{http, world};
+use tokio::task::JoinSet;
 
-/// What the ratio of each is to be at most.
+/// What the p99 beside each is to be at most, to that of the same without the node.
 const GOAL: f64 = 1.5;
 
-/// How long a document may take to be well again.
+/// How much more memory the server may have once a good file is there.
+const LEFT_MIB: f64 = 32.0;
+
+/// How long after that file was saved all may be well.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+/// How long it is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How a guest is written.
-#[derive(Clone, Copy)]
-enum Source {
-    JavaScript,
-    Python,
-    Wat,
-}
+/// Writes a second.
+const RATE: f64 = 50.0;
 
-/// A guest that misbehaves in this way on every other write, and answers "good" else.
-struct Evil {
-    name: &'static str,
-    source: Source,
-    body: &'static str,
-}
+/// How long a block beside a guest usually lasts: the two of a run have a thousand writes.
+const SECONDS: f64 = 10.0;
 
-const fn evil(name: &'static str, source: Source, body: &'static str) -> Evil {
-    Evil { name, source, body }
-}
+/// How long one without lasts, of which there are as many as guests.
+const WITHOUT: Duration = Duration::from_secs(1);
 
-const EVIL: [Evil; 7] = [
-    evil("endless_loop", Source::JavaScript, "for (;;);"),
-    evil("recursion", Source::Wat, "(call $deep)"),
-    evil("memory", Source::JavaScript, "for (const all = []; ; ) all.push(new Array(1 << 16).fill(all.length));"),
-    evil("huge_answer", Source::Wat, "(local.set $length (i32.const 1000000000))"),
-    evil("log_flood", Source::JavaScript, "for (;;) console.log('flood');"),
-    evil("stdout_flood", Source::Python, "while True: print('flood' * 100)"),
-    evil("wrong_number", Source::Wat, "(local.set $text (i32.const 80)) (local.set $length (i32.const 5))"),
-];
-
-impl Source {
-    /// The node's file, which does this on every other write.
-    fn content(self, body: &str) -> Result<Vec<u8>> {
-        Ok(match self {
-            Source::JavaScript => format!(
-                "export function transform(place) {{
-                   if (parseInt(place.name.split('#')[1]) % 2 === 1) {{ {body} }}
-                   return 'good';
-                 }}"
-            )
-            .into_bytes(),
-            Source::Python => format!(
-                "def transform(place, args):\n    \
-                     if '#' in place['name'] and int(place['name'].split('#')[1].rstrip(';')) % 2 == 1:\n        \
-                         {body}\n    \
-                     return 'good'\n"
-            )
-            .into_bytes(),
-            Source::Wat => wat::parse_str(include_str!("nodes/evil.wat").replace("EVIL", body))?,
-        })
-    }
-
-    /// One that is well.
-    fn good(self) -> Result<Vec<u8>> {
-        self.content(if matches!(self, Source::Python) { "pass" } else { "" })
-    }
-
-    fn file(self, folder: &Path) -> PathBuf {
-        folder.join(match self {
-            Source::JavaScript => "guest.js",
-            Source::Python => "guest.py",
-            Source::Wat => "guest.wasm",
-        })
-    }
-
-    fn node(self, file: &Path) -> Value {
-        json!({ if matches!(self, Source::Wat) { "component" } else { "script" }: file })
-    }
-}
+/// How long an unusable file is there before the next.
+const TURN: Duration = Duration::from_millis(500);
 
 /// What came of a guest, in a block.
 struct Outcome {
     beside: Sample,
-    /// MiB that the server has grown by in the block, and by the time that the document is well again.
+    /// MiB that the server has grown by in the block, and by the time that all is well again.
     grown: f64,
     left: f64,
     recovered: Duration,
+}
+
+/// Servers beside which nothing misbehaves.
+struct Well {
+    /// Nobody asks the node.
+    without: Side,
+    /// Somebody does.
+    harmless: Side,
+    _client: JoinSet<()>,
+    samples: [Vec<Sample>; 2],
 }
 
 fn main() -> Result<()> {
@@ -108,60 +67,44 @@ fn main() -> Result<()> {
 async fn run() -> Result<()> {
     let postgres = world::postgres()?;
     let mut report = Report::begin("node_evil", &world::version(&postgres).await?);
-    say(format_args!(
-        "{RATE} writes/s, every other of which makes the node misbehave; a query without the node beside it"
-    ));
+    say(format_args!("{RATE} writes/s; a query without the node beside one with it\n"));
     let folder = tempfile::tempdir()?;
-    let file = Source::JavaScript.file(folder.path());
-    std::fs::write(&file, Source::JavaScript.good()?)?;
-    let mut harmless = Side::start(&postgres, "harmless", Source::JavaScript.node(&file)).await?;
-    let _client = follow(&harmless.server.address).await?;
-    let guests: Vec<&Evil> = EVIL.iter().filter(|guest| is_there(guest, &mut report)).collect();
+    let mut well = Well::start(&postgres, folder.path()).await?;
+    let guests: Vec<&Evil> = asked().filter(|guest| is_there(guest, &mut report)).collect();
     let mut rounds: Vec<Vec<Outcome>> = guests.iter().map(|_| Vec::new()).collect();
-    let mut well = Vec::new();
-    for round in 0..blocks_or(4) {
+    for round in 0..blocks_or(2) {
         for (guest, rounds) in guests.iter().zip(&mut rounds) {
-            let beside = harmless.block().await?;
+            well.block().await?;
             let outcome = measure(&postgres, guest, round).await.context(guest.name)?;
             say(format_args!(
-                "  {}: p99 {:.2} ms beside it, {:.2} ms beside a harmless one; grew by {:.1} MiB; well again after {:.0} ms, \
-                 {:.1} MiB left",
+                "  {}: p99 {:.2} ms beside it; grew by {:.1} MiB; well again after {:.0} ms, {:.1} MiB left",
                 guest.name,
                 outcome.beside.p99_ms(),
-                beside.p99_ms(),
                 outcome.grown,
                 outcome.recovered.as_secs_f64() * 1e3,
                 outcome.left
             ));
-            well.push(beside);
             rounds.push(outcome);
         }
     }
-    let well = Sample::all(well);
-    say(format_args!("\n  beside a harmless node: p99 {:.2} ms of all {} writes", well.p99_ms(), well.len()));
-    report.note("harmless_p99_ms", well.p99_ms());
+    let without = well.tell(&mut report);
     for (guest, rounds) in guests.iter().zip(rounds) {
-        let of = |figure: fn(&Outcome) -> f64| median(rounds.iter().map(figure));
-        let (left, recovered) = (of(|outcome| outcome.left), of(|outcome| outcome.recovered.as_secs_f64() * 1e3));
-        report.note(&format!("{}_left_mib", guest.name), left);
-        report.note(&format!("{}_recovered_ms", guest.name), recovered);
-        let p99_ms = Sample::all(rounds.into_iter().map(|outcome| outcome.beside)).p99_ms();
-        report.note(&format!("{}_p99_ms", guest.name), p99_ms);
-        let (key, what) =
-            (format!("{}_p99_ratio", guest.name), format!("{}, p99 to that beside a harmless node", guest.name));
-        report.goal(&key, &what, p99_ms / well.p99_ms(), GOAL, "");
+        tell(guest, rounds, without, &mut report);
     }
+    say("  answers in another order than the rows: nobody can notice, and they cost what others cost");
     report.end();
     Ok(())
 }
 
-/// Whether the guest's language is at hand.
+/// Those that are asked for: all, if nothing is said.
+fn asked() -> impl Iterator<Item = &'static Evil> {
+    let asked: String = setting("SANGRE_BENCH_EVIL", String::new());
+    ALL.iter().filter(move |guest| asked.is_empty() || asked.split(',').any(|name| name.trim() == guest.name))
+}
+
+/// Whether what the guest takes is at hand.
 fn is_there(guest: &Evil, report: &mut Report) -> bool {
-    let missing = match guest.source {
-        Source::JavaScript => Guest::JavaScript.component().err(),
-        Source::Python => Guest::Python.component().err(),
-        Source::Wat => None,
-    };
+    let missing = guest.is_there().err();
     if let Some(error) = &missing {
         say(format_args!("  {}: not measured: {error:#}", guest.name));
         report.note_text(&format!("{}_missing", guest.name), "its tools");
@@ -169,28 +112,92 @@ fn is_there(guest: &Evil, report: &mut Report) -> bool {
     missing.is_none()
 }
 
+impl Well {
+    async fn start(postgres: &PrivatePostgres, folder: &Path) -> Result<Well> {
+        let file = Source::Wat.file(folder);
+        save(&file, Source::Wat.good()?)?;
+        let without = Side::start(postgres, "without", Source::Wat.node(&file), RATE).await?;
+        let harmless = Side::start(postgres, "harmless", Source::Wat.node(&file), RATE).await?;
+        let client = follow(&harmless.server.address).await?;
+        Ok(Well { without, harmless, _client: client, samples: Default::default() })
+    }
+
+    async fn block(&mut self) -> Result<()> {
+        let [without, harmless] = &mut self.samples;
+        without.push(self.without.block(WITHOUT).await?);
+        harmless.push(self.harmless.write(WITHOUT).await?);
+        Ok(())
+    }
+
+    /// The p99 without the node, in milliseconds.
+    fn tell(self, report: &mut Report) -> f64 {
+        let [without, harmless] = self.samples.map(Sample::all);
+        let (writes, without, harmless) = (without.len(), without.p99_ms(), harmless.p99_ms());
+        say(format_args!(
+            "\n  p99 of {writes} writes: {without:.2} ms without the node, {harmless:.2} ms ({:.2} x) beside one that is well",
+            harmless / without
+        ));
+        report.note("without_p99_ms", without);
+        report.note("harmless_p99_ratio", harmless / without);
+        without
+    }
+}
+
+fn tell(guest: &Evil, rounds: Vec<Outcome>, without: f64, report: &mut Report) {
+    let name = guest.name;
+    let left = median(rounds.iter().map(|outcome| outcome.left));
+    let recovered = rounds.iter().map(|outcome| outcome.recovered).max().unwrap_or_default();
+    let p99_ms = Sample::all(rounds.into_iter().map(|outcome| outcome.beside)).p99_ms();
+    report.note(&format!("{name}_p99_ms"), p99_ms);
+    let mut goal = |figure: &str, what: &str, value: f64, goal: f64, unit: &str| {
+        report.goal(&format!("{name}_{figure}"), &format!("{name}, {what}"), value, goal, unit);
+    };
+    goal("p99_ratio", "p99 to that without the node", p99_ms / without, GOAL, "");
+    goal("left_mib", "memory left", left, LEFT_MIB, " MiB");
+    let (recovered_ms, recovery_ms) = (recovered.as_secs_f64() * 1e3, RECOVERY.as_secs_f64() * 1e3);
+    goal("recovered_ms", "well again, the slowest", recovered_ms, recovery_ms, " ms");
+}
+
 /// A block beside this guest, in a server of its own; then its file is replaced by a good one.
 async fn measure(postgres: &PrivatePostgres, guest: &Evil, round: usize) -> Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let file = guest.source.file(folder.path());
-    std::fs::write(&file, guest.source.content(guest.body)?)?;
-    let mut side = Side::start(postgres, &format!("{}_{round}", guest.name), guest.source.node(&file)).await?;
+    guest.begin(&file)?;
+    let mut side = Side::start(postgres, &format!("{}_{round}", guest.name), guest.source.node(&file), RATE).await?;
     let resident = |side: &Side| Ok::<_, anyhow::Error>(memory(side.server.running.id)?.resident);
     let _client = follow(&side.server.address).await?;
     side.rest().await?;
     let before = resident(&side)?;
-    let of_block = side.block_at_once().await?;
+    let (of_block, replaced) = tokio::join!(side.write(block_or(SECONDS)), replace(guest, &file, block_or(SECONDS)));
+    let (of_block, ()) = (of_block?, replaced?);
     let grown = resident(&side)? - before;
-    ensure!(side.server.running.log().contains(") failed "), "it misbehaves, and the log says so");
+    for said in guest.said {
+        // What is compiled is compiled for seconds.
+        side.server.running.line_within(said, PATIENCE).await?;
+    }
+    forget(&file)?;
+    let good = guest.source.good()?;
     let begin = Instant::now();
-    let next = file.with_extension("new");
-    std::fs::write(&next, guest.source.good()?)?;
-    std::fs::rename(&next, &file)?;
+    save(&file, good)?;
     recovered(&side).await?;
     Ok(Outcome { beside: of_block, grown, left: resident(&side)? - before, recovered: begin.elapsed() })
 }
 
-/// Waits until the document that goes through the node has a good answer in every row.
+/// Puts its unusable files in the place of the guest's, if it has any.
+async fn replace(guest: &Evil, file: &Path, during: Duration) -> Result<()> {
+    let begin = Instant::now();
+    for turn in 0.. {
+        let next = TURN * turn;
+        if next >= during {
+            break;
+        }
+        tokio::time::sleep(next.saturating_sub(begin.elapsed())).await;
+        guest.replace(file, turn as usize)?;
+    }
+    Ok(())
+}
+
+/// Waits until the node runs, and the document that goes through it has a good answer in every row.
 async fn recovered(side: &Side) -> Result<()> {
     let begin = Instant::now();
     loop {
@@ -198,7 +205,9 @@ async fn recovered(side: &Side) -> Result<()> {
         if answer.status == 200 {
             let rows = answer.json()?;
             let rows = rows.as_array().context("a list")?;
-            if rows.len() == side.rows && rows.iter().all(|row| row["shown"] == "good") {
+            let nodes = http::get(&side.server.admin, "/nodes", &[]).await?.json()?;
+            let is_good = rows.len() == side.rows && rows.iter().all(|row| row["shown"] == "good");
+            if is_good && nodes[0]["state"] == "running" {
                 return Ok(());
             }
         }
@@ -208,10 +217,10 @@ async fn recovered(side: &Side) -> Result<()> {
 }
 
 /// A client of the document that goes through the node, until it is dropped.
-async fn follow(address: &str) -> Result<tokio::task::JoinSet<()>> {
+async fn follow(address: &str) -> Result<JoinSet<()>> {
     let mut socket = open(address, THROUGH).await?;
     first(&mut socket).await?;
-    let mut reading = tokio::task::JoinSet::new();
+    let mut reading = JoinSet::new();
     reading.spawn(async move { while first(&mut socket).await.is_ok() {} });
     Ok(reading)
 }

@@ -15,10 +15,16 @@ use serde_json::json;
 use support::clients::{first, open};
 use support::guests::Running;
 use support::report::{Report, say};
-use support::settings::blocks_or;
-use support::side::{RATE, Side, THROUGH};
+use support::settings::{block_or, blocks_or};
+use support::side::{Side, THROUGH};
 use support::statistics::{Sample, median};
 use support::{http, world};
+
+/// Writes a second.
+const RATE: f64 = 50.0;
+
+/// How long a block usually lasts: with the blocks of a run it gives the 99th percentile some twenty writes that are slower.
+const SECONDS: f64 = 10.0;
 
 /// How long the node computes for a batch, all for one row of it.
 const BURN: Duration = Duration::from_millis(500);
@@ -52,8 +58,8 @@ async fn run() -> Result<()> {
     let turns = turns(&script).await?;
     std::fs::write(&script, source(turns))?;
     let node = json!({ "script": script, "deadline": "10s" });
-    let calm = Side::start(&postgres, "calm", node.clone()).await?;
-    let beside = Side::start(&postgres, "beside", node).await?;
+    let calm = Side::start(&postgres, "calm", node.clone(), RATE).await?;
+    let beside = Side::start(&postgres, "beside", node, RATE).await?;
     measure(calm, beside, &script, &mut report).await?;
     report.end();
     Ok(())
@@ -67,14 +73,14 @@ async fn measure(mut calm: Side, mut beside: Side, script: &Path, report: &mut R
     let burning = Burning::start(&beside.server.address).await?;
     let (begin, batches) = (burning.revisions(), asked(&beside).await?);
     for block in 1..=blocks {
-        quiet.push(calm.block().await?);
+        quiet.push(calm.block(block_or(SECONDS)).await?);
         let counting = Loop::start(COUNTS.as_ref())?;
-        let of_count = calm.block().await?;
+        let of_count = calm.block(block_or(SECONDS)).await?;
         drop(counting);
         let computing = Loop::start(script.as_ref())?;
-        let of_loop = calm.block().await?;
+        let of_loop = calm.block(block_or(SECONDS)).await?;
         drop(computing);
-        let of_node = beside.block().await?;
+        let of_node = beside.block(block_or(SECONDS)).await?;
         say(format_args!(
             "  block {block}: p99 {:.2} ms beside a loop that counts, {:.2} ms beside one that computes the same, {:.2} ms \
              beside the node",

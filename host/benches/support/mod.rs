@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod clients;
+pub mod evil;
 pub mod extism;
 pub mod floor;
 pub mod guests;

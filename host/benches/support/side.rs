@@ -11,17 +11,9 @@ use serde_json::{Value, json};
 
 use super::clients::Clients;
 use super::server::{Server, config};
-use super::settings::block_or;
 use super::statistics::Sample;
 use super::world::{self, Place, World};
 use super::writer;
-
-/// Writes a second, to all places in turn: to each so seldom that no write follows another before its patch has left, which
-/// would leave only the later one.
-pub const RATE: f64 = 50.0;
-
-/// How long a block usually lasts: with the blocks of a run it gives the 99th percentile some twenty writes that are slower.
-const SECONDS: f64 = 10.0;
 
 /// Before each block: what the block before left behind comes to its end.
 const REST: Duration = Duration::from_secs(1);
@@ -38,11 +30,13 @@ pub struct Side {
     url: String,
     places: Vec<Place>,
     next: u32,
+    rate: f64,
 }
 
 impl Side {
-    /// Makes a database of this name and starts a server; `node` is the node as a configuration has it.
-    pub async fn start(postgres: &PrivatePostgres, name: &str, node: Value) -> Result<Side> {
+    /// Makes a database of this name and starts a server; `node` is the node as a configuration has it. There are `rate` writes a second,
+    /// to all places in turn: to each so seldom that no write follows another before its patch has left, which would leave only the later one.
+    pub async fn start(postgres: &PrivatePostgres, name: &str, node: Value, rate: f64) -> Result<Side> {
         let url = World::Demo.create(postgres, name).await?;
         let map = json!({ "node": "guest", "into": "shown", "input": ["id", "name"] });
         let through = json!({ "route": THROUGH, "from": "places", "steps": [{ "map": map }] });
@@ -54,18 +48,13 @@ impl Side {
         let clients = Clients::connect(&server.address, |_| "/plain".into(), [1].into_iter(), true).await?;
         let rows = world::connect(&url).await?.query("SELECT id, name FROM places ORDER BY id", &[]).await?;
         let places: Vec<_> = rows.iter().map(|row| Place { id: row.get(0), name: row.get(1) }).collect();
-        Ok(Side { server, rows: places.len(), clients, url, places, next: 1 })
+        Ok(Side { server, rows: places.len(), clients, url, places, next: 1, rate })
     }
 
     /// How long a block of writes took to the client of the query without the node, after a rest.
-    pub async fn block(&mut self) -> Result<Sample> {
+    pub async fn block(&mut self, during: Duration) -> Result<Sample> {
         self.rest().await?;
-        self.block_at_once().await
-    }
-
-    /// The same without a rest.
-    pub async fn block_at_once(&mut self) -> Result<Sample> {
-        self.write(block_or(SECONDS)).await
+        self.write(during).await
     }
 
     /// Writes for a while before it counts.
@@ -73,8 +62,9 @@ impl Side {
         self.write(REST).await.map(drop)
     }
 
-    async fn write(&mut self, during: Duration) -> Result<Sample> {
-        let writes = writer::write(&self.url, &self.places, RATE, during, self.next).await?;
+    /// How long so many writes took, without a rest.
+    pub async fn write(&mut self, during: Duration) -> Result<Sample> {
+        let writes = writer::write(&self.url, &self.places, self.rate, during, self.next).await?;
         self.next += writes.len() as u32;
         self.clients.latencies(World::Demo, &writes).await
     }

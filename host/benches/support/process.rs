@@ -31,14 +31,34 @@ pub fn socket_memory() -> f64 {
     pages.unwrap_or(0.0) * page as f64 / f64::from(1 << 20)
 }
 
+/// What threads have had of the processors.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Share {
+    /// How long they computed, in user and kernel.
+    pub computed: Duration,
+    /// How long they would have, but waited for a processor.
+    pub waited: Duration,
+}
+
+/// The share of the threads of a process that have this kind of name. Those that have ended do not count.
+pub fn share(id: u32, counts: impl Fn(&str) -> bool) -> Share {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    let mut share = Share::default();
+    for thread in threads {
+        let read = |name: &str| std::fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        let text = read("schedstat");
+        let mut nanos = text.split_whitespace().map(|field| field.parse().map_or(Duration::ZERO, Duration::from_nanos));
+        if counts(read("comm").trim()) {
+            share.computed += nanos.next().unwrap_or_default();
+            share.waited += nanos.next().unwrap_or_default();
+        }
+    }
+    share
+}
+
 /// The CPU time that the threads of a process have used, in user and kernel. Those that have ended do not count.
 pub fn cpu_time(id: u32) -> Duration {
-    let threads = std::fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
-    let used = threads.filter_map(|thread| {
-        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    Duration::from_nanos(used.sum())
+    share(id, |_| true).computed
 }
 
 /// The CPU time that this thread has used.

@@ -53,6 +53,13 @@ impl Report {
         self.note(key, value);
     }
 
+    /// The same of a figure that is to be at least `goal`.
+    pub fn goal_at_least(&mut self, key: &str, what: &str, value: f64, goal: f64) {
+        let verdict = if value >= goal { "reached" } else { "MISSED" };
+        say(format_args!("  {what}: {value:.3}, goal at least {goal}: {verdict}"));
+        self.note(key, value);
+    }
+
     /// Prints the last line.
     pub fn end(self) {
         say(Value::Object(self.json));

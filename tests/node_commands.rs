@@ -238,18 +238,20 @@ async fn a_package_is_bundled_and_errors_have_their_own_places() -> Result<()> {
     )?;
     folder.write(
         "rows.json",
-        r#"[{ "id": 1, "name": " a " }, { "id": 2, "name": "b" }, { "id": 3, "name": 3 }, { "id": 4 }]"#,
+        r#"[{ "id": 1, "name": " a " }, { "id": 2, "name": "b" }, { "id": 3, "name": 3 }, { "id": 4 }, { "id": 9007199254740993 }]"#,
     )?;
     let said = folder.bad("build score.ts").await?;
     assert!(said.contains("score.ts: error: has only a default export: say --kind"), "{said}");
     folder.good("build score.ts --kind map").await?;
     let said = folder.node("test score.wasm --rows rows.json").await?;
-    assert!(!said.good, "three rows fail");
-    assert_eq!(said.out, "\"<a>\"\n\n\n\n");
+    assert!(!said.good, "four rows fail");
+    assert_eq!(said.out, "\"<a>\"\n\n\n\n\n");
     assert!(said.err.contains("row 1: lib/check.ts:2: RangeError: two, called at score.ts:9\n"), "{}", said.err);
     assert!(said.err.contains("row 2: node_modules/pad/pad.js:2: TypeError: "), "{}", said.err);
     assert!(said.err.contains("row 3: score.ts:8: transform answered undefined: missing return"), "{}", said.err);
-    assert!(said.err.contains("map 4 rows, 3 errors\n"), "{}", said.err);
+    let expected = "row 4: score.ts:9: row.id is 9007199254740993, which a number in JavaScript cannot hold: write numbers: string";
+    assert!(said.err.contains(expected), "{}", said.err);
+    assert!(said.err.contains("map 5 rows, 4 errors\n"), "{}", said.err);
 
     // As a terminal finds them.
     folder.write("bad/bad.js", "import fs from 'fs';\nimport x from 'absent';\nexport const keep = () => true;\n")?;

@@ -9,6 +9,7 @@ mod catalogue;
 mod causes;
 mod change;
 mod expr;
+mod floats;
 mod json_read;
 mod json_write;
 mod key;
@@ -30,6 +31,7 @@ pub use catalogue::{
 pub use causes::with_causes;
 pub use change::{Change, Commit};
 pub use expr::{Comparison, Expr, Field, Operand, is_like_pattern};
+pub use floats::Step;
 pub(crate) use json_read::{LoneSurrogates, read as read_json, read_number};
 pub use json_read::{MAX_DEPTH, ParseJsonError};
 pub use json_write::write_json_text;

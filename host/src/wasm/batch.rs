@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 
 use super::bindings::Answers;
 use super::error::{Failure, Fault};
+use super::inexact::{self, InexactRows, Values};
 use super::instance::Batch;
 use super::limits::Stopwatch;
 use super::program::{NodeKind, Program};
@@ -32,7 +33,7 @@ const MOST_IN_PASSING: usize = 64 << 10;
 const VAIN_DEADLINES: u32 = 10;
 
 /// One question, as text, and who wants the answer.
-pub(super) trait Question {
+pub(super) trait Question: Values {
     /// Appends the args' JSON text.
     fn write_args(&self, numbers: Numbers, out: &mut String);
     /// Appends the input's JSON text.
@@ -48,7 +49,7 @@ pub(super) trait Question {
 /// How a node is given numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Numbers {
-    /// As JSON numbers: its language rounds what it cannot hold.
+    /// As JSON numbers, with word of those that not every language can hold ([`inexact`]).
     #[default]
     AsNumbers,
     /// Every one as a string of its text, whatever its size or type: what a node sees does not depend on the row.
@@ -68,7 +69,7 @@ const WATCHED: &str = r#","watch":true"#;
 pub(super) struct Questions<Q> {
     numbers: Numbers,
     questions: Vec<Q>,
-    /// The args' text of each group, and [`WATCHED`] after it if that is wanted.
+    /// The args' text of each group, and after it what of them is inexact, and [`WATCHED`] if that is wanted.
     args: Vec<String>,
     /// Group and question, sorted by group.
     order: Vec<(u32, u32)>,
@@ -96,7 +97,11 @@ impl<Q: Question> Questions<Q> {
                     let mut text = String::new();
                     question.write_args(numbers, &mut text);
                     *groups.entry(text).or_insert_with_key(|text| {
-                        args.push(text.clone());
+                        let mut text = text.clone();
+                        if numbers == Numbers::AsNumbers {
+                            inexact::write_args(question.args(), &mut text);
+                        }
+                        args.push(text);
                         args.len() as u32 - 1
                     })
                 }
@@ -138,24 +143,36 @@ impl<Q: Question> Questions<Q> {
     fn write(&self, range: Range<usize>, bytes: usize, out: &mut String) -> usize {
         out.push('[');
         let mut open = None;
+        let mut inexact = InexactRows::default();
         let mut end = range.start;
         for &(group, question) in &self.order[range] {
-            if out.len() >= bytes && open.is_some() {
+            if out.len() + inexact.len() >= bytes && open.is_some() {
                 break;
             }
             match open {
                 Some(open) if open == group => out.push(','),
                 _ => {
-                    out.push_str(if open.is_some() { "]},{\"args\":" } else { "{\"args\":" });
+                    if open.is_some() {
+                        inexact.end_group(out);
+                        out.push(',');
+                    }
+                    out.push_str("{\"args\":");
                     out.push_str(&self.args[group as usize]);
                     out.push_str(",\"rows\":[");
                     open = Some(group);
                 }
             }
-            self.questions[question as usize].write_input(self.numbers, out);
+            let question = &self.questions[question as usize];
+            question.write_input(self.numbers, out);
+            if self.numbers == Numbers::AsNumbers {
+                inexact.note(question.input());
+            }
             end += 1;
         }
-        out.push_str(if open.is_some() { "]}]" } else { "]" });
+        if open.is_some() {
+            inexact.end_group(out);
+        }
+        out.push(']');
         end
     }
 
@@ -324,27 +341,41 @@ fn check_depth(text: &str, limit: usize) -> Result<(), Fault> {
 mod tests {
     use super::*;
 
-    struct Asked(&'static str, &'static str);
+    /// Args and input, and their texts.
+    struct Asked([Value; 2], [&'static str; 2]);
+
+    fn asked(args: &'static str, input: &'static str) -> Asked {
+        Asked([args, input].map(|text| Value::parse_json(text).expect("JSON")), [args, input])
+    }
+
+    impl Values for Asked {
+        fn args(&self) -> &Value {
+            &self.0[0]
+        }
+        fn input(&self) -> &Value {
+            &self.0[1]
+        }
+    }
 
     impl Question for Asked {
         fn write_args(&self, _: Numbers, out: &mut String) {
-            out.push_str(self.0);
+            out.push_str(self.1[0]);
         }
         fn write_input(&self, _: Numbers, out: &mut String) {
-            out.push_str(self.1);
+            out.push_str(self.1[1]);
         }
         fn tick(&self) -> u64 {
             0
         }
         fn has_same_args(&self, other: &Self) -> bool {
-            std::ptr::eq(self.0, other.0)
+            std::ptr::eq(self.1[0], other.1[0])
         }
         fn answer(&self, _: Result<Value, Failure>) {}
     }
 
     #[test]
     fn equal_args_go_together() {
-        let asked = vec![Asked("{\"a\":1}", "1"), Asked("{}", "2"), Asked("{\"a\":1}", "3"), Asked("{}", "4")];
+        let asked = vec![asked("{\"a\":1}", "1"), asked("{}", "2"), asked("{\"a\":1}", "3"), asked("{}", "4")];
         let questions = Questions::new(asked, Numbers::AsNumbers);
         let (range, text) = questions.batch(0, usize::MAX);
         assert_eq!(range, 0..4);
@@ -354,8 +385,24 @@ mod tests {
     }
 
     #[test]
+    fn numbers_beyond_floats_are_told_with_the_way_to_them() {
+        let questions = |numbers| {
+            let all = vec![
+                asked(r#"{"a":[9007199254740993]}"#, r#"{"id":1}"#),
+                asked(r#"{"a":[9007199254740993]}"#, r#"{"id":9007199254740993,"b":[{"c":1e400}]}"#),
+                asked("{}", "1"),
+                asked("{}", "0.1234567890123456789"),
+            ];
+            Questions::new(all, numbers).batch(0, usize::MAX).1
+        };
+        let told = r#"[{"args":{"a":[9007199254740993]},"inexact_args":[[["a",0],"9007199254740993"]],"rows":[{"id":1},{"id":9007199254740993,"b":[{"c":1e400}]}],"inexact":[[[1,"id"],"9007199254740993"],[[1,"b",0,"c"],"1e400"]]},{"args":{},"rows":[1,0.1234567890123456789],"inexact":[[[1],"0.1234567890123456789"]]}]"#;
+        assert_eq!(questions(Numbers::AsNumbers), told);
+        assert!(!questions(Numbers::AsStrings).contains("inexact"));
+    }
+
+    #[test]
     fn batches_have_about_the_bytes_wanted() {
-        let questions = Questions::new((0..10).map(|_| Asked("{}", "\"12345678\"")).collect(), Numbers::AsNumbers);
+        let questions = Questions::new((0..10).map(|_| asked("{}", "\"12345678\"")).collect(), Numbers::AsNumbers);
         let (first, text) = questions.batch(0, 40);
         assert_eq!((first.clone(), text.len()), (0..2, 44));
         let (second, _) = questions.batch(first.end, 1);
@@ -382,6 +429,14 @@ mod tests {
     fn an_answer_that_cannot_be_read_is_the_error_of_its_row_alone() {
         #[derive(Default)]
         struct Kept(std::cell::RefCell<Option<Result<Value, Failure>>>);
+        impl Values for Kept {
+            fn args(&self) -> &Value {
+                &Value::Null
+            }
+            fn input(&self) -> &Value {
+                &Value::Null
+            }
+        }
         impl Question for Kept {
             fn write_args(&self, _: Numbers, _: &mut String) {}
             fn write_input(&self, _: Numbers, _: &mut String) {}

@@ -21,6 +21,7 @@ mod engine;
 mod error;
 mod files;
 mod host;
+mod inexact;
 mod inspect;
 mod instance;
 mod keeper;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::batch::{Numbers, Question, Questions};
 use super::error::{Failure, NodeError};
+use super::inexact::Values;
 use super::program::Program;
 use crate::data::Value;
 use crate::dataflow::guest::GuestCall;
@@ -74,6 +75,16 @@ fn tried(call: &Arc<GuestCall>, program: &Program, is_watched: bool) -> Option<F
 struct Trial {
     call: Arc<GuestCall>,
     failure: OnceLock<Failure>,
+}
+
+impl Values for Arc<Trial> {
+    fn args(&self) -> &Value {
+        &self.call.args
+    }
+
+    fn input(&self) -> &Value {
+        &self.call.input
+    }
 }
 
 impl Question for Arc<Trial> {

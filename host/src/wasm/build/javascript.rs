@@ -25,6 +25,7 @@ const WORKSHOP: Workshop = Workshop {
         ("runtime/src/errors.js", include_str!("../../../../wit/javascript/runtime/src/errors.js")),
         ("runtime/src/told.js", include_str!("../../../../wit/javascript/runtime/src/told.js")),
         ("runtime/src/globals.js", include_str!("../../../../wit/javascript/runtime/src/globals.js")),
+        ("runtime/src/inexact.js", include_str!("../../../../wit/javascript/runtime/src/inexact.js")),
         ("runtime/src/values.js", include_str!("../../../../wit/javascript/runtime/src/values.js")),
         ("runtime/src/watch.js", include_str!("../../../../wit/javascript/runtime/src/watch.js")),
     ],

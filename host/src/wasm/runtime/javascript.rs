@@ -35,6 +35,7 @@ pub(super) const RECIPE: Recipe = Recipe {
         ("src/watch.js", include_str!("../../../../wit/javascript/runtime/src/watch.js")),
         ("src/errors.js", include_str!("../../../../wit/javascript/runtime/src/errors.js")),
         ("src/globals.js", include_str!("../../../../wit/javascript/runtime/src/globals.js")),
+        ("src/inexact.js", include_str!("../../../../wit/javascript/runtime/src/inexact.js")),
         ("src/imports.js", include_str!("../../../../wit/javascript/runtime/src/imports.js")),
         ("src/told.js", include_str!("../../../../wit/javascript/runtime/src/told.js")),
         (READER_ENTRY.0, include_str!("../../../../wit/javascript/runtime/src/reader/reader.js")),

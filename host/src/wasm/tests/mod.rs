@@ -6,6 +6,7 @@ mod hostile;
 mod imports;
 mod javascript;
 mod modules;
+mod numbers;
 mod python;
 mod reload;
 mod rust;

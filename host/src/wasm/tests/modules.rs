@@ -85,6 +85,7 @@ async fn a_filter_in_c() {
         r#"{"opens":9,"hours":{"closes":20}}"#,
         r#"{"opens":"9","closes":17}"#,
         r#"{"opens":-1.5e0,"closes":12.5}"#,
+        r#"{"opens":9007199254740993,"closes":9007199254740995}"#,
         "[]",
     ];
     let answers = bench.ask(version, r#"{"hour":12}"#, &rows).await;
@@ -94,6 +95,7 @@ async fn a_filter_in_c() {
         Err("closes is no number".into()),
         Err("opens is no number".into()),
         Ok("true".into()),
+        Ok("false".into()),
         Err("opens is no number".into()),
     ];
     assert_eq!(answers, expected);

@@ -7,6 +7,7 @@ import { describe } from "./errors.js";
 import { ask } from "./globals.js";
 import { Told } from "./told.js";
 import { fieldsOf } from "./fields.js";
+import { guardArgs, guardRows, peeked } from "./inexact.js";
 import { check, noun } from "./values.js";
 import { watched } from "./watch.js";
 
@@ -21,20 +22,33 @@ export function evaluate(node, batch) {
   const texts = [];
   const failures = [];
   for (const group of parse(batch)) {
-    deepFreeze(group.args);
+    const unheld = guarded(node, group);
     const { args, rows } = group.watch ? watched(node, group) : group;
-    for (const row of rows) {
+    for (let index = 0; index < rows.length; index++) {
+      const row = rows[index];
       let text = "null";
       ask(row, args);
       try {
+        if (unheld?.has(index)) throw unheld.get(index);
         text = answer(node, row, args);
       } catch (error) {
-        failures.push({ row: texts.length, message: describe(error, node.fileName, node.framesOf) + fieldsOf(error, node.call, row, args) });
+        failures.push({ row: texts.length, message: describe(error, node) + fieldsOf(error, node.call, row, args) });
       }
       texts.push(text);
     }
   }
   return { values: `[${texts.join(",")}]`, failures };
+}
+
+/** Makes numbers that JavaScript cannot hold errors to read, and args unchangeable; the errors of rows that are such numbers, if any are. */
+function guarded({ kind }, { args, rows, inexact, inexact_args }) {
+  if (inexact_args === undefined) {
+    deepFreeze(args);
+  } else {
+    guardArgs(args, inexact_args);
+    peeked(() => deepFreeze(args));
+  }
+  return inexact && guardRows(rows, kind, inexact);
 }
 
 function answer(node, row, args) {

@@ -1,5 +1,6 @@
 // What was thrown, as one line for a person: `occupancy.js:3: ReferenceError: x is not defined`.
 
+import { Inexact } from "./inexact.js";
 import { Told } from "./told.js";
 
 /** Frames of a stack that are told. */
@@ -27,15 +28,16 @@ const ABSENT = {
 
 /**
  * `error` is whatever was thrown, by the node or by what runs it. `framesOf` takes the text of a stack to places in the node's own
- * files, `{ name, line }`, innermost first.
+ * files, `{ name, line }`, innermost first; `title` is how messages call the node, once it has one.
  */
-export function describe(error, fileName, framesOf) {
+export function describe(error, { fileName, framesOf, title }) {
   try {
     if (error instanceof Told) return error.text;
     if (!(error instanceof Error)) return `${fileName}: threw ${shown(error)}`;
     const frames = framesOf(typeof error.stack === "string" ? error.stack : "");
-    const [place = { name: fileName }] = frames;
-    return `${shownPlace(place)}: ${said(error)}${callers(frames)}`;
+    const [place] = frames;
+    if (error instanceof Inexact) return `${place ? shownPlace(place) : title}: ${error.message}${callers(frames)}`;
+    return `${place ? shownPlace(place) : fileName}: ${said(error)}${callers(frames)}`;
   } catch {
     // A getter or toJSON of the thrown object threw in turn.
     return `${fileName}: threw something that cannot be shown`;

@@ -4,6 +4,7 @@
 
 import clock from "sangre:node/clock@0.1.0";
 import log from "sangre:node/log@0.1.0";
+import { peeked } from "./inexact.js";
 
 const { stringify } = JSON;
 const NativeDate = Date;
@@ -78,7 +79,7 @@ export function ask(row, args) {
 }
 
 Math.random = () => {
-  random ??= generator(`${tick("Math.random()", randomness)} ${stringify(question)}`);
+  random ??= generator(`${tick("Math.random()", randomness)} ${peeked(() => stringify(question))}`);
   return random();
 };
 if (globalThis.performance) globalThis.performance = { now: () => tick("performance.now()", theClock) };
@@ -100,7 +101,7 @@ function shown(value) {
   if (typeof value === "string") return value;
   if (value instanceof Error) return `${value.name}: ${value.message}`;
   try {
-    return stringify(value) ?? String(value);
+    return peeked(() => stringify(value)) ?? String(value);
   } catch {
     return String(value);
   }

@@ -20,7 +20,7 @@ function load(files, expected) {
     return node.kind;
   } catch (error) {
     // The payload of the interface's `err` is what is thrown.
-    throw describe(error, fileName, framesOf);
+    throw describe(error, { fileName, framesOf });
   }
 }
 

@@ -322,13 +322,13 @@ async fn a_module_in_python_becomes_a_component() -> Result<()> {
     folder.write(
         "names.py",
         "import pad, requests, tomllib\nfrom .helper import named\n\nprint('while it is built')\nSTART = tomllib.loads('at = 1')['at']\n\n\n\
-         def reduce(rows, args):\n    if len(rows) == 3:\n        return rows[3]\n    if len(rows) == 4:\n        return {1}\n    if len(rows) == 5:\n        return args['by']\n    if len(rows) == 6:\n        return pad.now()\n    if len(rows) == 7:\n        return requests.get('example.com')\n    return [START, *map(named, rows)]\n",
+         def reduce(rows, args):\n    if len(rows) == 3:\n        return rows[3]\n    if len(rows) == 4:\n        return {1}\n    if len(rows) == 5:\n        return args['by']\n    if len(rows) == 6:\n        return pad.now()\n    if len(rows) == 7:\n        return requests.get('example.com')\n    if len(rows) == 8:\n        return rows[0]\n    return [START, *map(named, rows)]\n",
     )?;
-    folder.write("rows.json", r#"[[{ "name": " a " }], [], [1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7]]"#)?;
+    folder.write("rows.json", r#"[[{ "name": " a " }], [], [1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6, 7], [0.1234567890123456789, 2, 3, 4, 5, 6, 7, 8]]"#)?;
     assert_eq!(folder.good("build names.py -o n.wasm --kind reduce").await?, "n.wasm\n");
     let said = folder.node("test n.wasm --rows rows.json").await?;
     assert!(!said.good, "five rows fail");
-    assert_eq!(said.out, "[1,\"<a>\"]\n[1]\n\n\n\n\n\n");
+    assert_eq!(said.out, "[1,\"<a>\"]\n[1]\n\n\n\n\n\n0.1234567890123456789\n");
     for expected in [
         "row 2: names.py:10: IndexError: list index out of range",
         "row 3: names.py:8: reduce answered a set: use sorted(...)",

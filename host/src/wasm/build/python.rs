@@ -26,6 +26,7 @@ const WORKSHOP: Workshop = Workshop {
         part!("src/sangre_runtime/__init__.py", "runtime/src/sangre_runtime/__init__.py"),
         part!("src/sangre_runtime/answers.py", "runtime/src/sangre_runtime/answers.py"),
         part!("src/sangre_runtime/errors.py", "runtime/src/sangre_runtime/errors.py"),
+        part!("src/sangre_runtime/exact.py", "runtime/src/sangre_runtime/exact.py"),
         part!("src/sangre_runtime/library.py", "runtime/src/sangre_runtime/library.py"),
         part!("src/sangre_runtime/output.py", "runtime/src/sangre_runtime/output.py"),
         part!("src/sangre_runtime/purity.py", "runtime/src/sangre_runtime/purity.py"),

@@ -36,6 +36,7 @@ pub(super) const RECIPE: Recipe = Recipe {
         ("src/sangre_runtime/script.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/script.py")),
         ("src/sangre_runtime/answers.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/answers.py")),
         ("src/sangre_runtime/errors.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/errors.py")),
+        ("src/sangre_runtime/exact.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/exact.py")),
         ("src/sangre_runtime/library.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/library.py")),
         ("src/sangre_runtime/output.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/output.py")),
         ("src/sangre_runtime/purity.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/purity.py")),

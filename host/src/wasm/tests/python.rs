@@ -64,8 +64,38 @@ async fn integers_are_exact_and_numbers_with_a_fraction_are_floats() {
     for integer in ["9223372036854775807", "-9223372036854775808", "123456789012345678901234567890", &digits] {
         assert_eq!(transform("return row['n']", &format!("{{\"n\":{integer}}}")).await.as_deref(), Ok(integer));
     }
-    let numeric = "0.1234567890123456789";
-    assert_eq!(transform("return row", numeric).await.as_deref(), Ok("0.12345678901234568"));
+    assert_eq!(transform("return [type(row).__name__, row / 2]", "0.5").await.as_deref(), Ok(r#"["float",0.25]"#));
+}
+
+#[tokio::test]
+async fn what_no_float_holds_is_handed_on_as_it_came_and_computed_with_as_a_float() {
+    let row = r#"{"n":0.1234567890123456789,"list":[{"ü":-1234567890.12345678901}],"big":9007199254740993,"far":1e400,"text":"ü"}"#;
+    for (body, expected) in [
+        ("return row", row),
+        ("return row['n']", "0.1234567890123456789"),
+        ("return {**row, 'list': tuple(row['list']), 'far': None}.popitem()", r#"["text","ü"]"#),
+        ("return row['list'], 'text'", r#"[[{"ü":-1234567890.12345678901}],"text"]"#),
+        ("return max(row['n'], 0.1)", "0.1234567890123456789"),
+        ("return args", r#"{"by":[0.1000000000000000000001]}"#),
+        ("import copy; return copy.deepcopy(row)", row),
+        ("return [str(row['n']), f\"{row['n']}\"]", r#"["0.1234567890123456789","0.1234567890123456789"]"#),
+        ("import decimal; return str(decimal.Decimal(str(row['n'])) + 1)", "\"1.1234567890123456789\""),
+        (
+            "return [row['n'] + 1, -row['n'], float(row['n']), round(row['n'], 2), row['n'] > 0.1]",
+            "[1.1234567890123457,-0.12345678901234568,0.12345678901234568,0.12,true]",
+        ),
+    ] {
+        let mut bench = Bench::python(&format!("def transform(row, args):\n    {body}\n"));
+        let version = bench.loaded().await;
+        let answers = bench.ask(version, r#"{"by":[0.1000000000000000000001]}"#, &[row]).await;
+        assert_eq!(answers, [Ok(expected.to_owned())], "{body}");
+    }
+    let error = transform("return row * 2", "1e400").await;
+    assert_eq!(error, Err("probe.py:1: transform answered inf: JSON has no such number".into()));
+    // In a list, and as a row.
+    let mut reduce = Bench::python("def reduce(rows, args): return [row for row in rows if row != 1]");
+    let answer = reduce.once("[1,0.1234567890123456789,2]").await;
+    assert_eq!(answer.as_deref(), Ok("[0.1234567890123456789,2]"));
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ from enum import Enum
 from json.encoder import c_make_encoder, encode_basestring
 
 from .errors import Fault
+from .exact import Exact
 
 _DEPTH = 100
 
@@ -42,7 +43,22 @@ def _unknown(value):
     raise TypeError(f"a {type(value).__name__} was not checked")
 
 
-_encode = c_make_encoder(None, _unknown, encode_basestring, None, ":", ",", False, False, False)
+class _Written(str):
+    """JSON text."""
+
+
+def _encode_text(text):
+    return text if type(text) is _Written else encode_basestring(text)
+
+
+def _encoder(encode_text):
+    return c_make_encoder(None, _unknown, encode_text, None, ":", ",", False, False, False)
+
+
+_encode = _encoder(encode_basestring)
+
+# Far slower, for it calls back for each text.
+_encode_written = _encoder(_encode_text)
 
 
 def json_text(value, name):
@@ -55,10 +71,12 @@ def json_text(value, name):
     elif value is None:
         return "null"
     else:
+        encode = _encode
         if not _is_plain(value, _DEPTH):
             value = _checked(value, name)
+            encode = _encode_written if Exact.exist else _encode
         try:
-            text = "".join(_encode(value, 0))
+            text = "".join(encode(value, 0))
         except ValueError:
             # A number JSON lacks; this says where.
             _checked(value, name)
@@ -123,6 +141,8 @@ def _plain(value, depth):
         raise _NotJson(f"nested deeper than {_DEPTH} levels, or contains itself")
     if value is None or value is True or value is False:
         return value
+    if type(value) is Exact:
+        return _Written(value.text)
     if isinstance(value, Enum) and not isinstance(value, (str, int, float)):
         raise _not_json(value)
     if isinstance(value, str):

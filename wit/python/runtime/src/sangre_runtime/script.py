@@ -17,7 +17,7 @@ from componentize_py_types import Err
 from wit_world.imports import log
 from wit_world.imports.types import Answers, Failure, Kind
 
-from . import library, output, purity
+from . import exact, library, output, purity
 from .answers import json_text, noun
 from .errors import Fault, describe, fields_of
 
@@ -116,8 +116,14 @@ _node = None
 
 
 def read(batch):
-    """A batch's groups. Integers are exact whatever their length; numbers with a fraction are floats."""
-    return _parse(batch)
+    """A batch's groups. Integers are exact whatever their length; numbers with a fraction are floats, which keep what they cannot hold."""
+    groups = _parse(batch)
+    for group in groups:
+        if "inexact_args" in group:
+            exact.keep(group["args"], group["inexact_args"])
+        if "inexact" in group:
+            exact.keep(group["rows"], group["inexact"])
+    return groups
 
 
 class _Args:

@@ -15,7 +15,7 @@ use crate::api::recipe::{node_options, source_config};
 use crate::config::{NodeSettings, NodeSource, Settings};
 use crate::dataflow::plan::Plan;
 use crate::query::tree::{Kind, Tree};
-use crate::query::{Compiled, Origin, ResolvedParam, Warning, compile, replica_identities};
+use crate::query::{Compiled, NodeNumbers, Origin, ResolvedParam, Warning, compile, replica_identities};
 use crate::source::{PostgresSource, SourceConfig};
 use crate::wasm::{self, HostSettings, NodeEvent, NodeHost, NodeKind};
 
@@ -47,9 +47,13 @@ impl Report {
         warnings.dedup();
         let line = |warning: &&Warning| {
             let (line, column) = (warning.place.line, warning.place.column);
-            format!("{}:{line}:{column}: warning: {}: {}", settings.file, warning.path, warning.message)
+            let rest = match warning.numbers {
+                None => String::new(),
+                Some(numbers) => format!(": {}", of_long_numbers(settings, numbers)?),
+            };
+            Some(format!("{}:{line}:{column}: warning: {}: {}{rest}", settings.file, warning.path, warning.message))
         };
-        report.warnings = warnings.iter().map(line).collect();
+        report.warnings = warnings.iter().filter_map(line).collect();
         let mut problems: Vec<_> = compiled.problems.0.iter().collect();
         problems.sort_by_key(|problem| problem.place);
         report.problems = problems.iter().map(|problem| problem.in_file(&settings.file)).collect();
@@ -194,6 +198,23 @@ fn write_node(out: &mut String, node: &NodeSettings, checked: &Checked) {
     }
 }
 
+/// What becomes of long numbers in a node of its language, and the way out; `None`: it loses nothing.
+fn of_long_numbers(settings: &Settings, numbers: NodeNumbers) -> Option<String> {
+    const OUT: &str = "write `into`, or an `input` without it, or `numbers: string` for the node";
+    let node = settings.nodes.get(numbers.node.0 as usize)?;
+    let becomes = match &node.source {
+        NodeSource::Script(path) => match language(path) {
+            "Python" if numbers.are_integers => return None,
+            "Python" => "in Python they are exact as long as they are handed on, and floats round what is computed".into(),
+            language => format!("rows in which {language} cannot hold one fail when it is read"),
+        },
+        NodeSource::Component(_) => {
+            "a component in JavaScript fails on rows in which it reads one that it cannot hold, one in Rust rounds what it takes as f64".into()
+        }
+    };
+    Some(format!("{becomes}: {OUT}"))
+}
+
 /// The language of a script, by its name.
 fn language(path: &Path) -> &'static str {
     match path.extension().and_then(|extension| extension.to_str()) {
@@ -291,6 +312,53 @@ node open  open.wasm  component, kind not known
             let again = read(&format!("database: x\nnodes: {{ again: {{ {source}, {shown} }} }}"));
             assert_eq!(again.nodes[0].limits, node.limits);
         }
+    }
+
+    #[test]
+    fn what_becomes_of_long_numbers_is_told_of_the_language_they_are_given_to() {
+        let warned = |node: &str, from: &str| {
+            let text = format!(
+                "database: x\nnodes: {{ calc: {{ {node} }} }}\nqueries: {{ a: {{ route: /a, from: {from}, steps: [{{ map: calc }}] }} }}"
+            );
+            let settings = Settings::parse(&text, "sangre.yaml", Path::new("."), &|_| None).expect("it reads");
+            let report = Report::new(&settings, &compile(&settings.definitions(), &test_catalogue()));
+            assert!(report.problems.is_empty(), "{:?}", report.problems);
+            report.warnings
+        };
+        let out = "write `into`, or an `input` without it, or `numbers: string` for the node";
+        for (node, from, what, becomes) in [
+            (
+                "script: calc.js",
+                "posts",
+                "\"id\" (int8)",
+                "rows in which JavaScript cannot hold one fail when it is read",
+            ),
+            (
+                "script: calc.ts",
+                "places",
+                "\"rating\" (numeric)",
+                "rows in which TypeScript cannot hold one fail when it is read",
+            ),
+            (
+                "script: calc.py",
+                "places",
+                "\"rating\" (numeric)",
+                "in Python they are exact as long as they are handed on, and floats round what is computed",
+            ),
+            (
+                "component: calc.wasm",
+                "posts",
+                "\"id\" (int8)",
+                "a component in JavaScript fails on rows in which it reads one that it cannot hold, one in Rust rounds what it takes as f64",
+            ),
+        ] {
+            let expected =
+                format!(": the answer replaces the element, which has long values of {what}: {becomes}: {out}");
+            let [warning] = &warned(node, from)[..] else { panic!("{node}: {:?}", warned(node, from)) };
+            assert!(warning.starts_with("sangre.yaml:3:") && warning.ends_with(&expected), "{warning}");
+        }
+        assert_eq!(warned("script: calc.py", "posts"), [""; 0], "Python's integers have any length");
+        assert_eq!(warned("script: calc.js, numbers: string", "posts"), [""; 0]);
     }
 
     #[test]

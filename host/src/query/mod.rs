@@ -25,7 +25,7 @@ mod unread;
 pub use compile::{Compiled, compile};
 pub use owner::replica_identities;
 pub use request::{Binding, Bound, Pending, Question, RequestError, Routes};
-pub use resolved::{Origin, ResolvedParam, Warning};
+pub use resolved::{NodeNumbers, Origin, ResolvedParam, Warning};
 pub use unread::Unread;
 
 pub use crate::dataflow::plan::{NodeId, OnError};

@@ -26,6 +26,22 @@ pub struct Warning {
     pub place: Place,
     pub path: Path,
     pub message: String,
+    /// Of long numbers: what becomes of them is for the language of this node to say, and belongs to the message.
+    pub numbers: Option<NodeNumbers>,
+}
+
+impl Warning {
+    pub fn new(place: Place, path: &Path, message: impl Into<String>) -> Self {
+        Warning { place, path: path.clone(), message: message.into(), numbers: None }
+    }
+}
+
+/// Long numbers that a node is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeNumbers {
+    pub node: NodeId,
+    /// They have no fraction.
+    pub are_integers: bool,
 }
 
 /// A parameter of a query.

@@ -114,7 +114,7 @@ impl<'a> Resolver<'a> {
         warnings.extend(unused);
         if query.allow.is_none() && !mentions_auth && self.params.asks_client() {
             let message = "takes a parameter, mentions no `$auth` and has no `allow`: any client may ask for any value";
-            warnings.push(Warning { place: query.name.place, path: path.clone(), message: message.to_string() });
+            warnings.push(Warning::new(query.name.place, &path, message));
         }
         Some(ResolvedQuery { name: query.name.as_str().into(), params, list: list?, warnings })
     }
@@ -124,7 +124,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn warn(&mut self, place: Place, path: &Path, message: impl Into<String>) {
-        self.warnings.push(Warning { place, path: path.clone(), message: message.into() });
+        self.warnings.push(Warning::new(place, path, message));
     }
 
     /// The catalogue's table at `index`, for as long as the catalogue lives.

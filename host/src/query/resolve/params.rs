@@ -229,7 +229,7 @@ impl<'a> Params<'a> {
                 continue;
             }
             let path = path.then("params").then(&decl.name.text);
-            warnings.push(Warning { place: decl.name.place, path, message: "is never used".to_string() });
+            warnings.push(Warning::new(decl.name.place, &path, "is never used"));
             self.mention(&param, decl.name.place);
         }
         for segment in &self.route.segments {

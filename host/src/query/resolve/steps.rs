@@ -9,7 +9,7 @@ use crate::data::{Expr, Field, KeyClass};
 use crate::dataflow::plan::{self, Arg, NodeId};
 use crate::query::NodeDefinition;
 use crate::query::problem::{Path, did_you_mean};
-use crate::query::resolved::{Call, Op};
+use crate::query::resolved::{Call, NodeNumbers, Op, Warning};
 use crate::query::syntax::{self, Body, Count, OperandKind, OrderBy, Pick, Step, Term};
 use crate::query::tree::Name;
 
@@ -94,7 +94,7 @@ impl Resolver<'_> {
         called.and_then(|called| self.definitions.node(called.node)).is_some_and(|node| node.exact)
     }
 
-    /// An answer that replaces the element carries the numbers it was given, as the node's language holds them.
+    /// An answer that replaces the element carries the numbers it was given, if the node's language holds them.
     fn warn_of_long_numbers(&mut self, scope: &Scope, call: &syntax::Call, called: Option<&Call>, path: &Path) {
         let of_input = |(name, field): &(Arc<str>, Field)| match field {
             Field::Column(column) => self.long_number(scope.table, &(name.clone(), Origin::Column(*column))),
@@ -113,12 +113,10 @@ impl Resolver<'_> {
             Some(Some(input)) => input.iter().find_map(of_input),
             _ => scope.fields.iter().find_map(|field| self.long_number(scope.table, field)),
         };
-        if let Some(LongNumber { label, sql }) = seen {
-            let message = format!(
-                "the answer replaces the element, and JavaScript rounds long values of \"{label}\" ({sql}): write `into`, or \
-                 an `input` without it, or `numbers: string` for the node",
-            );
-            self.warn(call.node.place, path, message);
+        if let (Some(LongNumber { label, sql }), Some(Call { node, .. })) = (seen, called) {
+            let message = format!("the answer replaces the element, which has long values of \"{label}\" ({sql})");
+            let numbers = NodeNumbers { node: *node, are_integers: &*sql == "int8" };
+            self.warnings.push(Warning { numbers: Some(numbers), ..Warning::new(call.node.place, path, message) });
         }
     }
 

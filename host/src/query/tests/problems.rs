@@ -389,7 +389,7 @@ fn warnings() {
     assert!(warned("from: users, params: { b: { type: int4, default: 1 } }").contains("is never used"));
     assert!(
         warned("from: places, steps: [{ map: calc }]")
-            .contains("JavaScript rounds long values of \"rating\" (numeric)")
+            .contains("the answer replaces the element, which has long values of \"rating\" (numeric)")
     );
     assert_eq!(warned("from: places, steps: [{ map: { node: calc, into: x } }]"), "");
     let followeds = |map: &str| {
@@ -398,7 +398,7 @@ fn warnings() {
              followed_id, select: [{{ join: id }}] }}, steps: [{{ map: {map} }}] }} }}"
         ))
     };
-    assert!(followeds("calc").contains("JavaScript rounds long values of \"join\" (int8)"));
+    assert!(followeds("calc").contains("long values of \"join\" (int8)"));
     assert!(followeds("{ node: calc, input: [join] }").contains("long values of \"join\""));
     assert_eq!(followeds("{ node: calc, input: [id] }"), "");
     assert_eq!(warned("from: places, select: [id, name], steps: [{ map: calc }]"), "");

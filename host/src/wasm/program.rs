@@ -147,10 +147,18 @@ impl Program {
             self.cost.learn(batch.text.len(), computed);
         }
         // After a fault the guest is in no state to be asked again, and is dropped.
-        let answers = outcome.inspect_err(|_| self.wasted(computed))?;
+        let answers = outcome.inspect_err(|_| self.wasted(computed)).map_err(|fault| self.placed(fault))?;
         self.trust.answered(computed < IN_PASSING);
         self.keep(guest);
         Ok(answers)
+    }
+
+    /// A language that has used up its stack has no words left; of a script its file is known here.
+    fn placed(&self, fault: Fault) -> Fault {
+        match (&fault, self.parts.source.as_deref().and_then(<[SourceFile]>::first)) {
+            (Fault::Stack, Some(file)) => Fault::LastWords(format!("{}: {fault}", file.name)),
+            _ => fault,
+        }
     }
 
     fn wasted(&self, computed: Duration) {

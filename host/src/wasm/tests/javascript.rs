@@ -157,7 +157,7 @@ async fn one_bad_row_harms_no_other() {
     for row in [1, 2, 4, 7] {
         assert_eq!(answers[row - 1], Ok(row.to_string()));
     }
-    assert_eq!(answers[2], Err("recursion too deep: the call stack is used up".into()));
+    assert_eq!(answers[2], Err("probe.js: recursion too deep: the call stack is used up".into()));
     assert_eq!(answers[4], Err("took longer than its deadline of 100 ms (`deadline:` sets it)".into()));
     assert_eq!(answers[5], Err("probe.js:3: Error: six".into()));
 }

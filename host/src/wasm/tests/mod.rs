@@ -10,6 +10,7 @@ mod numbers;
 mod python;
 mod reload;
 mod rust;
+mod slips;
 mod typescript;
 mod watched;
 mod worlds;

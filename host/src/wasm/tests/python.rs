@@ -225,6 +225,7 @@ async fn a_source_that_is_no_node_says_why() {
         ),
         ("raise SystemExit", "probe.py:1: SystemExit"),
         ("import numpy", "probe.py:1: ModuleNotFoundError: there is no module numpy here"),
+        ("while True: pass", "probe.py: took longer than its deadline of 100 ms (`deadline:` sets it)"),
     ] {
         let reason = refused(source).await;
         assert!(reason.starts_with(expected), "{source}: {reason}");

@@ -2,6 +2,13 @@
 
 use super::*;
 
+/// The component of `wit/rust/probe`.
+fn probe() -> Vec<u8> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/rust/probe");
+    let path = build::rust(&root, &Stop::default()).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::read(path).expect("the component")
+}
+
 fn example(name: &str) -> Vec<u8> {
     let path =
         build::rust(&examples().join("rust").join(name), &Stop::default()).unwrap_or_else(|error| panic!("{error}"));
@@ -48,28 +55,33 @@ async fn a_node_of_another_kind_is_refused() {
 
 #[tokio::test]
 async fn what_goes_wrong_in_rust_is_said_in_its_own_words() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/rust/probe");
-    let path = build::rust(&root, &Stop::default()).unwrap_or_else(|error| panic!("{error}"));
-    let bytes = std::fs::read(path).expect("the component");
-    let mut bench = Bench::new("probe.wasm", &bytes, |_| {});
+    let mut bench = Bench::new("probe.wasm", &probe(), |_| {});
     let version = bench.loaded().await;
     let rows = [
-        ("panic", Err("probe/src/lib.rs:11: as I was told")),
+        ("panic", Err("probe/src/lib.rs:56: as I was told")),
         ("error", Err("an error of its own")),
         ("instant", Err("read the clock")),
         ("time", Err("read the clock")),
         ("sleep", Err("read the clock")),
-        ("file", Err("")),
+        ("file", Err("No such file or directory")),
         ("environment", Ok("0")),
-        ("connect", Err("")),
+        ("connect", Err("Permission denied")),
         ("map", Ok("1")),
         ("print", Ok("\"print\"")),
         ("exit", Err("ended itself by exit")),
         ("allocate", Err("used more than its 64 MiB of memory")),
+        ("nan", Err("answered NaN: JSON has no such number")),
+        ("random", Err("asked for randomness: a node's answer must depend on its row and args alone; declare every:")),
+        ("recursion", Err("recursion too deep: the call stack is used up")),
+        ("long", Ok("9007199254740993")),
+        ("digits", Ok("0.1234567890123456789")),
+        // The one type that rounds: whoever takes it says so.
+        ("rounded", Ok("0.12345678901234568")),
         ("other", Ok("\"other\"")),
     ];
     let texts: Vec<String> = rows.iter().map(|(row, _)| format!("\"{row}\"")).collect();
-    let answers = bench.ask(version, "{}", &texts.iter().map(|text| &**text).collect::<Vec<_>>()).await;
+    let numbers = r#"{"long":9007199254740993,"rounded":0.1234567890123456789,"digits":0.1234567890123456789}"#;
+    let answers = bench.ask(version, numbers, &texts.iter().map(|text| &**text).collect::<Vec<_>>()).await;
     for ((row, expected), answer) in rows.iter().zip(&answers) {
         match (expected, answer) {
             (Ok(expected), Ok(answer)) => assert_eq!(expected, answer, "{row}"),
@@ -77,16 +89,35 @@ async fn what_goes_wrong_in_rust_is_said_in_its_own_words() {
             _ => panic!("{row}: {answer:?}"),
         }
     }
+    let answers = bench.ask(version, r#"{"long":9223372036854775808}"#, &["\"long\""]).await;
+    let expected = "args.long: invalid value: integer `9223372036854775808`, expected i64";
+    assert_eq!(answers, [Err(expected.into())]);
     let flood = bench.ask(version, "{}", &["\"flood\""]).await;
     assert_eq!(flood, [Err("took longer than its deadline of 100 ms (`deadline:` sets it)".into())]);
 }
 
 #[tokio::test]
+async fn of_stdout_and_of_stderr_64_kib_of_a_call_are_kept() {
+    let log = Log::captured();
+    let bytes = probe();
+    for (name, level) in [("prints", "INFO"), ("complains", "WARN")] {
+        let mut bench = Bench::new("probe.wasm", &bytes, |spec| {
+            spec.name = name.into();
+            spec.limits.deadline = Duration::from_secs(10);
+        });
+        let row = format!("\"{name}\"");
+        let version = bench.loaded().await;
+        assert_eq!(bench.ask(version, "{}", &[&row]).await, [Ok(row.clone())]);
+        let lines = log.of(name);
+        let kept = |line: &String| line.contains(level) && line.contains(&"0".repeat(1_000));
+        assert!(lines.iter().all(kept), "{lines:?}");
+        assert_eq!(lines.len(), 64, "of 200 lines of a KiB each");
+    }
+}
+
+#[tokio::test]
 async fn with_every_clocks_stand_still_during_a_tick() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/rust/probe");
-    let path = build::rust(&root, &Stop::default()).unwrap_or_else(|error| panic!("{error}"));
-    let bytes = std::fs::read(path).expect("the component");
-    let mut bench = Bench::new("probe.wasm", &bytes, |spec| spec.has_clock = true);
+    let mut bench = Bench::new("probe.wasm", &probe(), |spec| spec.has_clock = true);
     let version = bench.loaded().await;
     for tick in [1_700_000_000_123, 1_700_000_003_123, 1_700_000_000_123] {
         assert_eq!(bench.ask_at(version, tick, "\"now\"").await, Ok(tick.to_string()));

@@ -3,17 +3,62 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use sangre_node::{Args, Value};
+use sangre_node::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Numbers of types that hold more or less of them.
+#[derive(Deserialize)]
+struct Given {
+    long: Option<i64>,
+    rounded: Option<f64>,
+    digits: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Answer {
+    Any(Value),
+    Float(f64),
+    Long(i64),
+    Digits(Box<RawValue>),
+}
+
+impl<T: Into<Value>> From<T> for Answer {
+    fn from(value: T) -> Self {
+        Answer::Any(value.into())
+    }
+}
+
+// Of C's library: Rust's own gives no randomness but to hash maps.
+unsafe extern "C" {
+    fn getentropy(buffer: *mut u8, length: usize) -> i32;
+}
+
+fn random() -> Answer {
+    let mut byte = 0;
+    // SAFETY: it writes as many bytes as it is told there are.
+    let status = unsafe { getentropy(&raw mut byte, 1) };
+    Answer::from(status)
+}
+
+fn deep(n: u64) -> u64 {
+    if n == u64::MAX { 0 } else { std::hint::black_box(deep(n + 1)) + 1 }
+}
+
+fn padded(line: u32) -> String {
+    format!("{line:0>1023}")
+}
 
 #[sangre_node::transform]
-fn probe(row: String, _args: Args) -> Result<Value, String> {
+fn probe(row: String, given: &Given) -> Result<Answer, String> {
     match &*row {
         "panic" => panic!("as I was told"),
         "error" => return Err("an error of its own".into()),
         "instant" => drop(Instant::now()),
         "time" => drop(SystemTime::now()),
         "sleep" => std::thread::sleep(Duration::from_secs(3_600)),
-        "file" => return std::fs::read_to_string("/etc/passwd").map(Value::from).map_err(|error| error.to_string()),
+        "file" => return std::fs::read_to_string("/etc/passwd").map(Answer::from).map_err(|error| error.to_string()),
         "environment" => return Ok(std::env::vars().count().into()),
         "connect" => {
             let connected = std::net::TcpStream::connect("127.0.0.1:80");
@@ -25,10 +70,19 @@ fn probe(row: String, _args: Args) -> Result<Value, String> {
         }
         "map" => return Ok(HashMap::from([(1, 2)]).len().into()),
         "print" => println!("a line of the probe"),
+        // 200 KiB each.
+        "prints" => (0..200).for_each(|line| println!("{}", padded(line))),
+        "complains" => (0..200).for_each(|line| eprintln!("{}", padded(line))),
         "flood" => loop {
             println!("a line of many");
         },
         "exit" => std::process::exit(3),
+        "nan" => return Ok(Answer::Float(f64::NAN)),
+        "long" => return given.long.map(Answer::Long).ok_or("no long".into()),
+        "rounded" => return given.rounded.map(Answer::Float).ok_or("no rounded".into()),
+        "digits" => return given.digits.clone().map(Answer::Digits).ok_or("no digits".into()),
+        "random" => return Ok(random()),
+        "recursion" => return Ok(deep(0).into()),
         "allocate" => drop(std::hint::black_box(vec![1_u8; 1 << 30])),
         _ => {}
     }

@@ -369,6 +369,31 @@ async fn with_every_all_rows_are_evaluated_anew_and_clients_are_sent_what_change
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_a_tick_sends_only_what_it_changes_and_else_nothing() -> Result<()> {
+    let source = "export const transform = (place) => place.id === 10 ? Date.now() : place.rating;";
+    // The same node, asked as often, of rows whose answers stay.
+    let map = json!({ "map": { "node": "score", "into": "score", "input": ["id", "rating"] } });
+    let still = json!({ "route": "/still", "from": "places", "where": { "id": { "gt": 10 } }, "order_by": ["id"], "steps": [map] });
+    let scripted = Scripted::with(source, json!({ "every": "100ms" }), json!({ "still": still })).await?;
+    let mut client = Client::web_socket(&scripted.server.address, "/places").await?;
+    let mut still = Client::web_socket(&scripted.server.address, "/still").await?;
+    let (mut held, mut kept) = (Document::default(), Document::default());
+    held.apply(&client.patch().await?)?;
+    kept.apply(&still.patch().await?)?;
+    for _ in 0..4 {
+        let message = client.patch().await?;
+        held.apply(&message)?;
+        let time = &held.value[0]["score"];
+        assert_eq!(message["patch"], json!([{ "op": "replace", "path": "/0/score", "value": time }]), "{message}");
+    }
+    scripted.sql.batch_execute("update places set name = 'Pub' where id = 12").await?;
+    let message = still.patch().await?;
+    assert_eq!(message["patch"], json!([{ "op": "replace", "path": "/1/name", "value": "Pub" }]), "{message}");
+    assert_eq!(message["from"].as_str(), kept.revision.as_deref(), "nothing came in between");
+    kept.apply(&message)
+}
+
 /// Queries that are edited may use a node as what it is not: its answers mean nothing to them, whatever they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_held_to_what_the_queries_of_now_use_it_as() -> Result<()> {

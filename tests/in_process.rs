@@ -135,6 +135,41 @@ async fn claims_are_what_the_application_vouches_for() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_node_is_given_claims_as_the_application_vouches_for_them() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let script = folder.path().join("own.js");
+    std::fs::write(&script, "export const transform = (user, args) => user.id === args.me;")?;
+    let (_database, sql, builder) = world().await?;
+    let map = json!({ "map": { "node": "own", "into": "own", "args": { "me": "$auth.sub" } } });
+    let everyone =
+        json!({ "route": "/everyone", "from": "users", "select": ["id"], "order_by": ["id"], "steps": [map] });
+    let builder = builder.node("own", json!({ "script": script }).to_string());
+    let sangre = builder.query("everyone", everyone.to_string()).start().await?;
+    timeout(PATIENCE, sangre.ready()).await.context("it does not become ready")??;
+    let owned =
+        |me: i32, ids: &[i32]| -> Value { ids.iter().map(|id| json!({ "id": id, "own": *id == me })).collect() };
+    for me in [2, 3, 4] {
+        let seen: Value = sangre.read(Request::new("/everyone").claims(sub(me)?)).await?.decode()?;
+        assert_eq!(seen, owned(me, &[1, 2, 3]));
+    }
+    let mut changes = sangre.subscribe(Request::new("/everyone").claims(sub(4)?)).await?;
+    assert_eq!(change(&mut changes).await?[1], owned(4, &[1, 2, 3]));
+    sql.batch_execute("insert into users values (4, 'Dan', 'dan@example.com')").await?;
+    assert_eq!(change(&mut changes).await?[1], owned(4, &[1, 2, 3, 4]));
+
+    let address = application(sangre.router()).await?;
+    let verified = http::get(&address, "/live/everyone", &[("X-Verified", "3")]).await?;
+    assert_eq!((verified.status, verified.json()?), (200, owned(3, &[1, 2, 3, 4])));
+    for query in ["", "?auth.sub=1", "?me=1", "?access_token=1"] {
+        let code = refused(sangre.read(format!("/everyone{query}")).await);
+        assert!(matches!(code, Some(Code::MissingClaim | Code::UnknownParameter)), "{query}: {code:?}");
+        let answer = http::get(&address, &format!("/live/everyone{query}"), &[("Authorization", "Bearer 1")]).await?;
+        assert!(matches!(answer.status, 400 | 403), "{query}: {}", answer.status);
+    }
+    Ok(sangre.shutdown().await?)
+}
+
+#[tokio::test]
 async fn a_mounted_router_is_called_by_its_own_names() -> Result<()> {
     let (_database, _sql, builder) = world().await?;
     let sangre = builder.hosts(["app.example.com"]).origins(["https://shop.example.com"]).start().await?;

@@ -234,6 +234,10 @@ impl Nodes {
                     call.version.0,
                     times(failures.untold),
                 );
+                if info.state == NodeState::Outdated {
+                    // Why its file is not taken is what there is to mend.
+                    return;
+                }
                 if !conduct.rests() {
                     info.state = NodeState::Failing;
                 }

@@ -196,8 +196,11 @@ impl Handle {
 
     /// The configuration as it is now cannot be used, for this reason: the one before stays, and the operator is told.
     pub fn refuse(&self, reason: &dyn std::fmt::Display) {
-        tracing::error!("the changed configuration is not used, the one before stays:\n{reason}");
-        self.shared.refuse(reason.to_string().lines().map(str::to_owned).collect());
+        let reasons: Vec<String> = reason.to_string().lines().map(str::to_owned).collect();
+        for reason in &reasons {
+            tracing::error!("the changed configuration is not used, the one before stays: {reason}");
+        }
+        self.shared.refuse(reasons);
     }
 
     /// Waits until it is known how the start went: the stream has begun, or what it waits for is known. False: the engine has

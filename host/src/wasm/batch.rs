@@ -136,11 +136,19 @@ impl<Q: Question> Questions<Q> {
     /// The batch that begins at `from` and has about `bytes`, and where it ends. At least one row.
     pub fn batch(&self, from: usize, bytes: usize) -> (Range<usize>, String) {
         let mut text = String::with_capacity(bytes.min((self.len() - from) * USUAL_ROW) + 256);
-        let end = self.write(from..self.len().min(from + MAX_ROWS), bytes, &mut text);
+        let end = self.write(from..self.len().min(from + MAX_ROWS), bytes, "", &mut text);
         (from..end, text)
     }
 
-    fn write(&self, range: Range<usize>, bytes: usize, out: &mut String) -> usize {
+    /// The row at `from` alone, watched as all of [`Questions::watched`] are.
+    pub fn watched_row(&self, from: usize) -> (Range<usize>, String) {
+        let mut text = String::new();
+        self.write(from..from + 1, usize::MAX, WATCHED, &mut text);
+        (from..from + 1, text)
+    }
+
+    /// A batch of the beginning of `range`, with `mark` after each group's args; where it ends.
+    fn write(&self, range: Range<usize>, bytes: usize, mark: &str, out: &mut String) -> usize {
         out.push('[');
         let mut open = None;
         let mut inexact = InexactRows::default();
@@ -158,6 +166,7 @@ impl<Q: Question> Questions<Q> {
                     }
                     out.push_str("{\"args\":");
                     out.push_str(&self.args[group as usize]);
+                    out.push_str(mark);
                     out.push_str(",\"rows\":[");
                     open = Some(group);
                 }
@@ -228,7 +237,7 @@ impl<Q: Question> Questions<Q> {
         for half in halves(&range) {
             while next < half.end {
                 let mut text = String::new();
-                let end = self.write(next..half.end, bytes, &mut text);
+                let end = self.write(next..half.end, bytes, "", &mut text);
                 self.ask(program, next..end, &text).inspect_err(|failure| self.fail(end..range.end, failure))?;
                 next = end;
             }

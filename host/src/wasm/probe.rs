@@ -41,6 +41,9 @@ impl Recent {
         let calls: Vec<_> = recent.iter().filter_map(Weak::upgrade).collect();
         drop(recent);
         let rows: Vec<_> = calls.into_iter().filter(|call| matches!(GuestCall::answer(call), Some(Ok(_)))).collect();
+        if !rows.is_empty() {
+            program.has_been_tried();
+        }
         let mut failed = 0;
         let mut is_watched = program.can_watch();
         for (before, call) in rows.iter().enumerate() {

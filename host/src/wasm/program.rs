@@ -79,6 +79,7 @@ pub(super) struct Program {
     waste: Waste,
     /// Whether the log says that it rests.
     is_told: AtomicBool,
+    was_watched: AtomicBool,
 }
 
 /// What a batch may cost, as far as is known, to be asked in passing.
@@ -104,6 +105,7 @@ impl Program {
             trust: Trust::default(),
             waste: Waste::default(),
             is_told: AtomicBool::new(false),
+            was_watched: AtomicBool::new(false),
         })
     }
 
@@ -119,6 +121,16 @@ impl Program {
     pub fn can_watch(&self) -> bool {
         let entry = self.parts.source.as_deref().and_then(<[SourceFile]>::first);
         entry.is_some_and(|file| Language::of(Path::new(&file.name)) == Some(Language::JavaScript))
+    }
+
+    /// Whether the row that is asked next is to be watched: the first one, if none was before. It is asked alone.
+    pub fn begins_watched(&self) -> bool {
+        self.can_watch() && !self.was_watched.swap(true, Ordering::Relaxed)
+    }
+
+    /// It was tried on rows, and watched as far as it can be.
+    pub fn has_been_tried(&self) {
+        self.was_watched.store(true, Ordering::Relaxed);
     }
 
     pub fn numbers(&self) -> Numbers {

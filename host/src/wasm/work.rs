@@ -86,7 +86,10 @@ impl<Q: Question> Job<Q> {
         if state.next >= questions.len() {
             return None;
         }
-        let (range, text) = questions.batch(state.next, self.program.batch_bytes());
+        let (range, text) = match self.program.begins_watched() {
+            true => questions.watched_row(state.next),
+            false => questions.batch(state.next, self.program.batch_bytes()),
+        };
         state.next = range.end;
         self.taken.store(range.end >= questions.len(), Ordering::Relaxed);
         state.running += 1;

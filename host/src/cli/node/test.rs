@@ -61,11 +61,17 @@ async fn built(dir: &Path, kind: Option<NodeKind>, stop: Stop) -> anyhow::Result
 
 fn read_args(text: &str) -> anyhow::Result<Value> {
     let args = Value::parse_json(text).map_err(|error| match error.place_in(text) {
-        (1, column) => anyhow!("--args is not JSON: {} at column {column}", error.problem),
+        (1, column) => anyhow!("--args is not JSON: {} at column {column}{}", error.problem, instead(text)),
         (line, column) => anyhow!("--args is not JSON: {} at line {line}, column {column}", error.problem),
     })?;
     ensure!(matches!(args, Value::Object(_)), "--args is not a JSON object, such as {{\"hour\": 12}}");
     Ok(args)
+}
+
+/// A file is what people try who have just named one for `--rows`.
+fn instead(text: &str) -> &'static str {
+    let is_file = Path::new(text.trim_start_matches('@')).is_file();
+    if is_file { ": it takes the JSON itself, not a file" } else { "" }
 }
 
 fn read_rows(path: &Path) -> anyhow::Result<Vec<Value>> {

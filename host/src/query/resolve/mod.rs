@@ -63,7 +63,7 @@ pub fn resolve(definitions: &Definitions<'_>, catalogue: &Catalogue) -> Resoluti
 }
 
 /// What each node is used as, and where first.
-type NodeKinds = BTreeMap<NodeId, (&'static str, Path)>;
+type NodeKinds = BTreeMap<NodeId, (&'static str, Path, Place)>;
 
 /// A table's rules, found.
 #[derive(Clone, Copy, Debug)]

@@ -235,9 +235,13 @@ impl Resolver<'_> {
             self.fail(call.node.place, path, format!("node \"{name}\" is not among the nodes{meant}"));
             return None;
         };
-        let (first, elsewhere) = self.kinds.entry(*id).or_insert_with(|| (kind, path.clone())).clone();
+        let place = call.node.place;
+        let (first, elsewhere, at) = self.kinds.entry(*id).or_insert_with(|| (kind, path.clone(), place)).clone();
         if first != kind {
-            let message = format!("node \"{name}\" is a {first} in {elsewhere}: a node has one kind");
+            let line = at.line;
+            let message = format!(
+                "node \"{name}\" is used as a {kind}, and as a {first} in {elsewhere} (line {line}): a node has one kind"
+            );
             self.fail(call.node.place, path, message);
         }
         Some(*id)

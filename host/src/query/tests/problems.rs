@@ -292,7 +292,7 @@ fn steps() {
         ),
         (
             "from: places, steps: [{ filter: keep }, { map: keep }]",
-            "queries.q.steps[1].map: node \"keep\" is a filter in queries.q.steps[0].filter: a node has one kind",
+            "queries.q.steps[1].map: node \"keep\" is used as a map, and as a filter in queries.q.steps[0].filter (line 4): a node has one kind",
         ),
         (
             "from: places, steps: [{ map: { node: calc, into: name } }]",

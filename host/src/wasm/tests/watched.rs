@@ -112,6 +112,22 @@ async fn what_is_watched_is_what_it_was() {
     }
 }
 
+/// In the server, where there is no version before.
+#[tokio::test]
+async fn the_first_version_is_watched_on_the_first_row() {
+    let log = Log::captured();
+    let source = "export const keep = (place, args) => place.opns < args.hour;";
+    let mut bench = Bench::new("first.js", source.as_bytes(), |spec| spec.name = "first".into());
+    let version = bench.loaded().await;
+    for _ in 0..2 {
+        let answers = bench.ask(version, r#"{"hour":9}"#, &[r#"{"opens":7}"#, r#"{"opens":8}"#]).await;
+        assert_eq!(answers, [Ok("false".into()), Ok("false".into())]);
+    }
+    let lines = log.of("first");
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert!(line.contains("first.js:1: the row has no field \"opns\": did you mean opens? (it has opens)"), "{line}");
+}
+
 /// In the server, on rows that the version before answered.
 #[tokio::test]
 async fn a_new_version_is_watched_while_it_is_tried() {

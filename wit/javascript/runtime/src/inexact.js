@@ -33,27 +33,30 @@ export function peeked(look) {
 
 /** Guards the numbers of a group's args: `numbers` is `[[way, digits], ...]`. */
 export function guardArgs(args, numbers) {
-  for (const [way, text] of numbers) guard(args, "args", way, text, REMEDY);
+  for (const number of numbers) guard(args, 0, number, "args", REMEDY);
 }
 
 /** Guards those of its rows, the first step of whose ways is the row. What is a number as a whole is given back: row to error. */
 export function guardRows(rows, kind, numbers) {
   const [name, all] = kind === "reduce" ? ["rows", "the list"] : ["row", "the row"];
   const whole = new Map();
-  for (const [[row, ...way], text] of numbers) {
-    if (way.length === 0) whole.set(row, new Inexact(all, text, REMEDY));
-    else guard(rows[row], name, way, text, `${REMEDY}, or leave the field out of its input`);
+  for (const number of numbers) {
+    const [way, text] = number;
+    if (way.length === 1) whole.set(way[0], new Inexact(all, text, REMEDY));
+    else guard(rows[way[0]], 1, number, name, `${REMEDY}, or leave the field out of its input`);
   }
   return whole;
 }
 
-function guard(root, name, way, text, remedy) {
-  const key = way.at(-1);
-  const holder = way.slice(0, -1).reduce((value, step) => value[step], root);
+/** Makes reading the number an error; its way goes on from `holder` with the step `from`. A list may have thousands. */
+function guard(holder, from, [way, text], name, remedy) {
+  const last = way.length - 1;
+  for (let at = from; at < last; at++) holder = holder[way[at]];
+  const key = way[last];
   defineProperty(holder, key, {
     get() {
       if (isPeeking) return text;
-      throw new Inexact(name + way.map(shown).join(""), text, remedy);
+      throw new Inexact(name + way.slice(from).map(shown).join(""), text, remedy);
     },
     // From then on it is as any other.
     set(value) {

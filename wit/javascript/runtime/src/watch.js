@@ -12,7 +12,7 @@ const NativeError = Error;
 const NativeProxy = Proxy;
 const { get } = Reflect;
 const { isArray } = Array;
-const { keys } = Object;
+const { getOwnPropertyDescriptor, keys } = Object;
 
 /** Elements of a list that are watched. */
 const ELEMENTS = 100;
@@ -37,7 +37,11 @@ export function watched(node, { args, rows }) {
 function watchingRow(node, row) {
   if (node.kind !== "reduce" || !isArray(row)) return watching(node, row, ROW);
   // In place: what the function does to its list, it does to the one that was asked.
-  for (let index = 0; index < row.length && index < ELEMENTS; index++) row[index] = watching(node, row[index], ROW);
+  for (let index = 0; index < row.length && index < ELEMENTS; index++) {
+    // A number that JavaScript cannot hold is an error of whoever reads it.
+    const { value } = getOwnPropertyDescriptor(row, index);
+    if (value !== undefined) row[index] = watching(node, value, ROW);
+  }
   return row;
 }
 

@@ -103,12 +103,17 @@ impl Nodes {
                 }
                 tracing::info!("node {} runs version {}", info.name, info.version);
                 let before = node.version.replace(version).filter(|_| node.conduct.is_well());
+                let known = node.before.take_if(|before| before.version == version);
                 // One on trial that nobody asked yet, or that has not answered, is no better than one that did.
                 let is_unknown = node.conduct.is_untried() && node.before.is_some_and(|before| before.is_proven);
                 if node.opening.is_none() && !is_unknown {
                     node.before = before.map(|version| Before { version, is_proven: node.conduct.is_proven() });
                 }
-                node.conduct = Conduct::begin(node.before.is_some());
+                // Of one that was good enough before only what it failed on is asked again, and says nothing of the rest.
+                node.conduct = match known {
+                    Some(Before { is_proven: true, .. }) => Conduct::again(true),
+                    _ => Conduct::begin(node.before.is_some()),
+                };
                 node.opening = None;
                 if let Some(host) = &self.host {
                     // If the version before was taken back after this one was loaded, this one is not kept warm.
@@ -406,5 +411,23 @@ mod tests {
         assert!(only(&mut nodes).wait_for_opening(NodeVersion(5), &call(5)).is_none());
         assert_eq!(load(&mut nodes, 6), Some(3), "5 has not answered yet");
         assert!(only(&mut nodes).opening.is_none(), "who waits for 5 goes on");
+    }
+
+    #[test]
+    fn a_version_that_comes_again_is_not_gone_back_to_from_itself() {
+        let mut nodes = Nodes::new(HostSettings::default());
+        nodes.nodes.insert(NodeId(0), Node::default());
+        let judge = |nodes: &mut Nodes, answered, failed| {
+            let node = nodes.nodes.get_mut(&NodeId(0)).expect("it is there");
+            node.conduct.judge(Outcome { answered, failed, passing: 0 }, Instant::now())
+        };
+        load(&mut nodes, 1);
+        judge(&mut nodes, 3, 0);
+        assert_eq!(load(&mut nodes, 2), Some(1));
+        assert_eq!(judge(&mut nodes, 3, 1), Verdict::GoOn, "it is good enough");
+        assert_eq!(load(&mut nodes, 1), Some(2));
+        // All that is shown was answered by this version: nobody asks it. Then the other is asked what it failed on.
+        assert_eq!(load(&mut nodes, 2), Some(1));
+        assert_eq!(judge(&mut nodes, 1, 1), Verdict::GoOn);
     }
 }

@@ -67,7 +67,7 @@ async fn run() -> Result<()> {
     say(format_args!("{RATE} writes/s; a query without the node beside one with it\n"));
     let folder = tempfile::tempdir()?;
     let mut well = Well::start(&postgres, folder.path()).await?;
-    let guests: Vec<&Evil> = asked().filter(|guest| is_there(guest, &mut report)).collect();
+    let guests: Vec<&'static Evil> = asked().filter(|guest| is_there(guest, &mut report)).collect();
     let mut rounds: Vec<Vec<Outcome>> = guests.iter().map(|_| Vec::new()).collect();
     for round in 0..blocks_or(2) {
         for (guest, rounds) in guests.iter().zip(&mut rounds) {
@@ -156,7 +156,7 @@ fn tell(guest: &Evil, rounds: Vec<Outcome>, without: f64, report: &mut Report) {
 }
 
 /// A block beside this guest, in a server of its own; then its file is replaced by a good one.
-async fn measure(postgres: &PrivatePostgres, guest: &Evil, round: usize) -> Result<Outcome> {
+async fn measure(postgres: &PrivatePostgres, guest: &'static Evil, round: usize) -> Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let file = guest.source.file(folder.path());
     guest.begin(&file)?;
@@ -182,7 +182,7 @@ async fn measure(postgres: &PrivatePostgres, guest: &Evil, round: usize) -> Resu
 }
 
 /// Puts its unusable files in the place of the guest's, if it has any.
-async fn replace(guest: &Evil, file: &Path, during: Duration) -> Result<()> {
+async fn replace(guest: &'static Evil, file: &Path, during: Duration) -> Result<()> {
     let begin = Instant::now();
     for turn in 0.. {
         let next = TURN * turn;
@@ -190,7 +190,9 @@ async fn replace(guest: &Evil, file: &Path, during: Duration) -> Result<()> {
             break;
         }
         tokio::time::sleep(next.saturating_sub(begin.elapsed())).await;
-        guest.replace(file, turn as usize)?;
+        let file = file.to_owned();
+        // Where it holds up no client.
+        tokio::task::spawn_blocking(move || guest.replace(&file, turn as usize)).await??;
     }
     Ok(())
 }

@@ -8,10 +8,11 @@
 //! Several servers may share the folder. Who runs a file holds a lock on it, and who deletes one takes that lock for itself alone: what
 //! is mapped stays, even where a file that is deleted would be gone at once, as in a network's file system.
 
+use std::collections::HashMap;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::files::{ending, is_whole, private_dir, write_whole};
@@ -29,7 +30,29 @@ const EXTENSION: &str = "cwasm";
 pub(super) struct CodeCache {
     dir: Option<PathBuf>,
     limit: u64,
+    /// By key, files that were found whole, as they were then. They never change, so the same file is not read again: it has tens of
+    /// megabytes, and somebody waits for an edit to show.
+    whole: Mutex<HashMap<String, Identity>>,
 }
+
+/// Tells a file from another that took its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    file: (u64, u64),
+    size: u64,
+    used: SystemTime,
+}
+
+impl Identity {
+    fn of(file: &File) -> io::Result<Self> {
+        use std::os::unix::fs::MetadataExt as _;
+        let meta = file.metadata()?;
+        Ok(Identity { file: (meta.dev(), meta.ino()), size: meta.len(), used: meta.modified()? })
+    }
+}
+
+/// How many files are remembered to be whole: more than there are nodes, and versions that anybody goes back to.
+const REMEMBERED: usize = 256;
 
 /// A file with compiled code, and a little after it. It is not deleted before this is dropped.
 #[derive(Clone, Debug)]
@@ -47,7 +70,7 @@ impl CodeCache {
     fn with_limit(dir: PathBuf, limit: u64) -> Self {
         let made =
             private_dir(&dir).inspect_err(|error| tracing::warn!("compiled nodes are not kept on disk: {error}"));
-        let cache = CodeCache { dir: made.ok().map(|()| dir), limit };
+        let cache = CodeCache { dir: made.ok().map(|()| dir), limit, whole: Mutex::default() };
         cache.tidy();
         cache
     }
@@ -60,13 +83,35 @@ impl CodeCache {
         if let Err(TryLockError::WouldBlock) = file.try_lock_shared() {
             return None;
         }
-        if !is_whole(&mut file).ok()? {
+        if !self.is_known(key, &file) && !is_whole(&mut file).ok()? {
             return None;
         }
         // An error means that it counts as used when it was put there.
         let _ = file.set_modified(SystemTime::now());
+        self.note(key, &file);
         // It may have been deleted before it was locked.
         path.exists().then(|| Kept { path, _lock: Arc::new(file) })
+    }
+
+    /// Whether this is the file that was found whole before.
+    fn is_known(&self, key: &str, file: &File) -> bool {
+        let known = self.lock().get(key).copied();
+        known.is_some_and(|known| Identity::of(file).is_ok_and(|now| now == known))
+    }
+
+    fn note(&self, key: &str, file: &File) {
+        let mut whole = self.lock();
+        if whole.len() >= REMEMBERED {
+            whole.clear();
+        }
+        // An error means that it is read again the next time.
+        if let Ok(identity) = Identity::of(file) {
+            whole.insert(key.to_owned(), identity);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Identity>> {
+        self.whole.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there is a file for `key`, whole or not.

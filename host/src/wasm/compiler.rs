@@ -48,9 +48,9 @@ impl Compiler {
             Some(task) if task.hash == hash => task,
             Some(task) if matches!(task.outcome.try_recv(), Err(TryRecvError::Empty)) => {
                 self.late = Some(task);
-                return self.engine.find(bytes).ok_or(NodeError::CompilerTaken { limit });
+                return self.engine.find(hash).ok_or(NodeError::CompilerTaken { limit });
             }
-            _ => match self.engine.find(bytes) {
+            _ => match self.engine.find(hash) {
                 Some(compiled) => return Ok(compiled),
                 None => self.begin(bytes.clone(), hash)?,
             },
@@ -69,7 +69,7 @@ impl Compiler {
         let (sender, outcome) = sync_channel(1);
         let (engine, following) = (self.engine.clone(), self.following.clone());
         let run = move || {
-            let compiled = catch_unwind(AssertUnwindSafe(|| engine.compile_anew(&bytes)));
+            let compiled = catch_unwind(AssertUnwindSafe(|| engine.compile_anew(&bytes, hash)));
             // An error means that nobody wants to know any more.
             let _ = sender.send(compiled.unwrap_or_else(|panic| Err(NodeError::panicked(&*panic))));
             following.wake();

@@ -70,22 +70,23 @@ impl Engine {
 
     /// Compiles `bytes`, or finds what it compiled to before. Takes seconds for a large component that is new.
     pub fn compile(&self, bytes: &[u8]) -> Result<Compiled, NodeError> {
-        self.find(bytes).map_or_else(|| self.compile_anew(bytes), Ok)
+        let hash = blake3::hash(bytes);
+        self.find(hash).map_or_else(|| self.compile_anew(bytes, hash), Ok)
     }
 
-    /// Whether `bytes` were compiled before, as far as can be said without a look at what they compiled to.
-    pub fn has(&self, bytes: &[u8]) -> bool {
-        self.cache.has(&self.key(bytes))
+    /// Whether bytes with this hash were compiled before, as far as can be said without a look at what they compiled to.
+    pub fn has(&self, hash: blake3::Hash) -> bool {
+        self.cache.has(&self.key(hash))
     }
 
-    /// What `bytes` compiled to before.
-    pub fn find(&self, bytes: &[u8]) -> Option<Compiled> {
-        self.compiled(&self.key(bytes))
+    /// What bytes with this hash compiled to before.
+    pub fn find(&self, hash: blake3::Hash) -> Option<Compiled> {
+        self.compiled(&self.key(hash))
     }
 
-    /// Compiles `bytes`, whether it did before or not.
-    pub fn compile_anew(&self, bytes: &[u8]) -> Result<Compiled, NodeError> {
-        let key = self.key(bytes);
+    /// Compiles `bytes`, which have this hash, whether it did before or not.
+    pub fn compile_anew(&self, bytes: &[u8], hash: blake3::Hash) -> Result<Compiled, NodeError> {
+        let key = self.key(hash);
         let invalid = |error: wasmtime::Error| NodeError::Invalid(format!("{error:#}"));
         // By an engine for this alone: it keeps what it compiles with, tens of megabytes, for as long as it lives.
         let compiler = wasmtime::Engine::new(&self.config).unwrap_or_else(|_| self.engine.clone());
@@ -116,12 +117,12 @@ impl Engine {
             .map(|component| Compiled { component, file: Some(file) })
     }
 
-    /// Names what `bytes` compile to on this engine with its settings.
-    fn key(&self, bytes: &[u8]) -> String {
+    /// Names what bytes with this hash compile to on this engine with its settings.
+    fn key(&self, hash: blake3::Hash) -> String {
         let mut hasher = SipHasher13::new();
         self.engine.precompile_compatibility_hash().hash(&mut hasher);
         let settings = hasher.finish128().as_u128();
-        format!("{}-{settings:032x}", blake3::hash(bytes).to_hex())
+        format!("{}-{settings:032x}", hash.to_hex())
     }
 }
 

@@ -206,7 +206,7 @@ impl Keeper {
     fn ahead(&mut self, content: Content, hash: blake3::Hash) -> Settled {
         let at_once = match &content {
             Content::Script(_, files) => files.is_ok(),
-            Content::Component(bytes) => self.slot.pool().engine.has(bytes),
+            Content::Component(_) => self.slot.pool().engine.has(hash),
         };
         if at_once && self.seen != Some(hash) {
             Settled::Loaded(self.load(content, hash))

@@ -39,10 +39,14 @@ impl Compiler {
         Compiler { engine, limit, following, late: None }
     }
 
-    /// What `bytes`, which have this hash, compile to.
+    /// What bytes with this hash compile to; `read` gives them if that is not known yet.
     ///
     /// After [`NodeError::CompileTime`] and [`NodeError::CompilerTaken`] the node is told of a change when it is worth asking again.
-    pub fn component(&mut self, bytes: &Arc<[u8]>, hash: blake3::Hash) -> Result<Compiled, NodeError> {
+    pub fn component(
+        &mut self,
+        hash: blake3::Hash,
+        read: impl FnOnce() -> Result<Arc<[u8]>, NodeError>,
+    ) -> Result<Compiled, NodeError> {
         let limit = self.limit;
         let task = match self.late.take() {
             Some(task) if task.hash == hash => task,
@@ -52,7 +56,7 @@ impl Compiler {
             }
             _ => match self.engine.find(hash) {
                 Some(compiled) => return Ok(compiled),
-                None => self.begin(bytes.clone(), hash)?,
+                None => self.begin(read()?, hash)?,
             },
         };
         match task.outcome.recv_timeout(limit.saturating_sub(task.since.elapsed())) {
@@ -95,16 +99,18 @@ mod tests {
         let hash = blake3::hash(&bytes);
         let (busy, outcome) = sync_channel(1);
         compiler.late = Some(Task { hash: blake3::hash(b"before"), since: Instant::now(), outcome });
+        let read = || Ok(bytes.clone());
         for _ in 0..2 {
-            let refused = compiler.component(&bytes, hash).err();
+            let refused = compiler.component(hash, read).err();
             assert!(matches!(refused, Some(NodeError::CompilerTaken { .. })), "{refused:?}");
         }
         busy.send(Err(NodeError::NotWasm)).expect("it is waited for");
-        assert!(compiler.component(&bytes, hash).is_ok());
+        assert!(compiler.component(hash, read).is_ok());
         // One that ended without a word is no reason to wait.
         let (busy, outcome) = sync_channel(1);
         drop(busy);
         compiler.late = Some(Task { hash: blake3::hash(b"before"), since: Instant::now(), outcome });
-        assert!(compiler.component(&bytes, hash).is_ok(), "from the cache");
+        let not_read = || panic!("it is in the cache");
+        assert!(compiler.component(hash, not_read).is_ok());
     }
 }

@@ -26,6 +26,8 @@ pub enum NodeError {
     Missing(PathBuf),
     #[error("cannot read {}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
+    #[error("{} changed while it was read: it is looked at again", .0.display())]
+    Changed(PathBuf),
     #[error("{importer}:{line}: imports \"{from}\": there is no {}", .path.display())]
     MissingImport { importer: String, line: u32, from: String, path: PathBuf },
     #[error("{importer}:{line}: imports \"{from}\", with which the script has more than {limit} files")]

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::batch::Numbers;
 use super::bindings::SourceFile;
 use super::compiler::Compiler;
-use super::component::{Code, check_header, read};
+use super::component::{Code, check_header, hash_of, read};
 use super::engine::give_back;
 use super::error::{NodeError, shortened};
 use super::host::{HostSettings, NodeEvent, NodeSource, NodeSpec};
@@ -47,9 +47,22 @@ pub(super) struct Shared {
 
 /// What a node's file holds.
 enum Content {
-    Component(Arc<[u8]>),
+    /// Which is read as a whole only if it has to be compiled.
+    Component,
     /// With the files for the runtime, or why they cannot be read.
     Script(Runtime, Result<Vec<SourceFile>, NodeError>),
+}
+
+impl Content {
+    /// Since when all of it has been seen, if the look began then: the next has to begin [`SETTLE`] later.
+    fn seen(&self, look: Instant) -> Instant {
+        match self {
+            // Its bytes are read as fast each time, so as far apart as looks begin.
+            Content::Component => look,
+            // A file of a script is read once its reader has told it from those before, and not told again the next time.
+            Content::Script(..) => Instant::now(),
+        }
+    }
 }
 
 /// What a node's file held at two looks.
@@ -129,24 +142,11 @@ impl Keeper {
 
     /// Loads the file if it is not what it was.
     fn look(&mut self) -> Option<NodeEvent> {
-        let outcome = match self.settle() {
-            Ok((_, hash)) if self.seen == Some(hash) => return None,
-            Ok((settled, hash)) => {
-                (self.seen, self.told) = (Some(hash), None);
-                match settled {
-                    Settled::Loaded(outcome) => outcome,
-                    Settled::Content(content) => self.load(content, hash),
-                }
-            }
-            Err(error) => {
-                self.seen = None;
-                let reason = with_causes(&error);
-                // Much on the way to a file may change while it is missing.
-                if self.told.as_ref() == Some(&reason) {
-                    return None;
-                }
-                self.told = Some(reason);
-                Err(error)
+        let outcome = loop {
+            match self.settled()? {
+                // It had not settled, after all.
+                Err(NodeError::Changed(_)) => self.seen = None,
+                outcome => break outcome,
             }
         };
         if let Err(NodeError::CompileTime { .. } | NodeError::CompilerTaken { .. }) = outcome {
@@ -169,21 +169,46 @@ impl Keeper {
         })
     }
 
+    /// What comes of the file once it stays the same. `None`: it is what it was.
+    fn settled(&mut self) -> Option<Result<Program, NodeError>> {
+        Some(match self.settle() {
+            Ok((_, hash)) if self.seen == Some(hash) => return None,
+            Ok((settled, hash)) => {
+                (self.seen, self.told) = (Some(hash), None);
+                match settled {
+                    Settled::Loaded(outcome) => outcome,
+                    Settled::Content(content) => self.load(content, hash),
+                }
+            }
+            Err(error) => {
+                self.seen = None;
+                let reason = with_causes(&error);
+                // Much on the way to a file may change while it is missing.
+                if self.told.as_ref() == Some(&reason) {
+                    return None;
+                }
+                self.told = Some(reason);
+                Err(error)
+            }
+        })
+    }
+
     /// What there is to load, once it stays the same.
     fn settle(&mut self) -> Result<(Settled, blake3::Hash), NodeError> {
         let since = Instant::now();
         let mut before: Option<(Settled, blake3::Hash, Instant)> = None;
         loop {
+            let look = Instant::now();
             match self.content() {
                 Ok((content, hash)) => match before.take() {
                     Some((settled, same, seen)) if same == hash => {
-                        if seen.elapsed() >= SETTLE {
+                        if look.duration_since(seen) >= SETTLE {
                             return Ok((settled, hash));
                         }
                         before = Some((settled, hash, seen));
                     }
                     _ => {
-                        let seen = Instant::now();
+                        let seen = content.seen(look);
                         before = Some((self.ahead(content, hash), hash, seen));
                     }
                 },
@@ -206,7 +231,7 @@ impl Keeper {
     fn ahead(&mut self, content: Content, hash: blake3::Hash) -> Settled {
         let at_once = match &content {
             Content::Script(_, files) => files.is_ok(),
-            Content::Component(_) => self.slot.pool().engine.has(hash),
+            Content::Component => self.slot.pool().engine.has(hash),
         };
         if at_once && self.seen != Some(hash) {
             Settled::Loaded(self.load(content, hash))
@@ -224,20 +249,16 @@ impl Keeper {
                 let found = self.sources.look(&runtime, &self.spec.limits, &self.log)?;
                 Ok((Content::Script(runtime, found.files), found.hash))
             }
-            NodeSource::Component(path) => {
-                let bytes = read(path, self.spec.limits.size)?;
-                let hash = blake3::hash(&bytes);
-                Ok((Content::Component(bytes), hash))
-            }
+            NodeSource::Component(path) => Ok((Content::Component, hash_of(path, self.spec.limits.size)?)),
         }
     }
 
     fn load(&mut self, content: Content, hash: blake3::Hash) -> Result<Program, NodeError> {
         let (code, source) = match content {
             Content::Script(runtime, files) => (runtime.code, Some(files?)),
-            Content::Component(bytes) => {
-                check_header(&bytes)?;
-                let compiled = self.compiler.component(&bytes, hash)?;
+            Content::Component => {
+                let spec = &self.spec;
+                let compiled = self.compiler.component(hash, || component(spec, hash))?;
                 (Arc::new(Code::of(&self.slot.pool().engine, compiled, hash)?), None)
             }
         };
@@ -284,6 +305,15 @@ impl Keeper {
         let hash = hasher.finalize();
         let (head, _) = hash.as_bytes().split_first_chunk::<8>().expect("a hash has 32 bytes");
         NodeVersion(u64::from_le_bytes(*head))
+    }
+}
+
+/// The bytes of a node's component that had this hash a moment ago.
+fn component(spec: &NodeSpec, hash: blake3::Hash) -> Result<Arc<[u8]>, NodeError> {
+    match read(spec.source.path(), spec.limits.size) {
+        Ok(bytes) if blake3::hash(&bytes) == hash => check_header(&bytes).map(|()| bytes),
+        Ok(_) | Err(NodeError::Missing(_)) => Err(NodeError::Changed(spec.source.path().to_owned())),
+        Err(error) => Err(error),
     }
 }
 
@@ -387,5 +417,20 @@ mod tests {
         assert_eq!(told.blocking_recv(), Some(NodeEvent::Looked { node, look: 1 }));
         assert_eq!(told.blocking_recv(), Some(failed("as it should")));
         assert_eq!(told.blocking_recv(), None);
+    }
+
+    #[test]
+    fn a_component_is_compiled_only_as_it_was_seen() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("node.wasm");
+        let spec = NodeSpec::new(NodeId(0), "node", NodeSource::Component(path.clone()));
+        let bytes = wat::parse_str("(component)").expect("a component");
+        let seen = blake3::hash(&bytes);
+        let read = || component(&spec, seen).map(|bytes| bytes.to_vec());
+        assert!(matches!(read(), Err(NodeError::Changed(_))), "it is gone for a moment");
+        std::fs::write(&path, [&bytes[..], b" "].concat()).expect("written");
+        assert!(matches!(read(), Err(NodeError::Changed(_))), "it has another end");
+        std::fs::write(&path, &bytes).expect("written");
+        assert_eq!(read().expect("it is what it was"), bytes);
     }
 }

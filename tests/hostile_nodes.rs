@@ -275,7 +275,8 @@ async fn a_version_that_comes_again_is_asked_again_what_it_failed_on() -> Result
         held.until("degraded", |value| scored(value, 2)).await?;
         let node = stage.state("score", "failing").await?;
         let error = node["error"].as_str().unwrap_or_default();
-        assert!(error.starts_with("failed once so far, last: "), "{node}");
+        let version = node["version"].as_str().unwrap_or_default();
+        assert!(error.starts_with(&format!("version {version} failed once, last: ")), "{node}");
         assert!(error.contains("score.js:1: Error: no; its input of places id=") && error.contains(" was {"), "{node}");
         stage.write("score", GOOD)?;
         held.until("live", |value| scored(value, 3)).await?;

@@ -535,9 +535,9 @@ async fn what_a_configuration_would_say_can_be_said() -> Result<()> {
     assert!(said.contains("row 0: "), "{said}");
     assert_eq!(folder.good("test big.js --rows rows.json --memory 1GiB --deadline 10s").await?, "20000000\n20000000\n");
     for (flag, expected) in [
-        ("--deadline 0ms", "expected a number with its unit, such as 100ms, from 1ms to 1h"),
+        ("--deadline 0ms", "0ms is too little: it takes 1ms to 1h"),
         ("--memory 64", "expected a number with its unit, such as 64MiB, from 1B to 4GiB"),
-        ("--every 5ms", "expected a number with its unit, such as 3s, from 100ms to 8784h"),
+        ("--every 5ms", "5ms is too little: it takes 100ms to 8784h"),
         ("--numbers text", "[possible values: string]"),
     ] {
         let said = folder.bad(&format!("test kind.js --rows rows.json {flag}")).await?;

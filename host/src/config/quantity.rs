@@ -24,12 +24,17 @@ impl Quantity {
 
     /// What `text` says, in milliseconds or bytes; or what it should have been.
     pub fn read(&self, text: &str) -> Result<u64, String> {
-        (self.parse)(text).and_then(|number| self.checked(number)).ok_or_else(|| self.expected())
+        (self.parse)(text).ok_or_else(|| self.expected()).and_then(|number| self.checked(number))
     }
 
-    /// A number of milliseconds or bytes, if the setting takes it.
-    pub fn checked(&self, number: u64) -> Option<u64> {
-        (self.least..=self.most).contains(&number).then_some(number)
+    /// A number of milliseconds or bytes, if the setting takes it; or what it takes.
+    pub fn checked(&self, number: u64) -> Result<u64, String> {
+        let Quantity { least, most, show, .. } = *self;
+        if (least..=most).contains(&number) {
+            return Ok(number);
+        }
+        let how = if number < least { "little" } else { "much" };
+        Err(format!("{} is too {how}: it takes {} to {}", show(number), show(least), show(most)))
     }
 
     /// What the setting takes, for messages.
@@ -119,8 +124,11 @@ mod tests {
         let memory = Quantity::size("64MiB", 4 << 30);
         assert_eq!(memory.read("4GiB"), Ok(4 << 30));
         let expected = "expected a number with its unit, such as 64MiB, from 1B to 4GiB";
-        for text in ["0B", "5GiB", "64", "64 parsecs", "", "-1B", "99999999999999999GiB"] {
+        for text in ["64", "64 parsecs", "", "-1B", "99999999999999999GiB"] {
             assert_eq!(memory.read(text), Err(expected.into()), "{text}");
+        }
+        for (text, how) in [("0B", "too little"), ("5GiB", "too much")] {
+            assert_eq!(memory.read(text), Err(format!("{text} is {how}: it takes 1B to 4GiB")));
         }
     }
 }

@@ -225,10 +225,10 @@ pub(super) fn read_limits(tree: &Tree, path: &Path, problems: &mut Problems) -> 
     bytes("document", &mut limits.document_bytes, problems);
     for (key, to) in [("component", &mut limits.component_bytes), ("output", &mut limits.output_bytes)] {
         bytes(key, to, problems);
-        if NODE_BYTES.checked(*to as u64).is_none()
+        if let Err(problem) = NODE_BYTES.checked(*to as u64)
             && let Some(tree) = fields.get(key)
         {
-            problems.push(tree.place, &fields.at(key), NODE_BYTES.expected());
+            problems.push(tree.place, &fields.at(key), problem);
         }
     }
     Some(limits)

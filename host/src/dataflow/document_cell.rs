@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use super::cells::{Blocked, DocumentCell, DocumentKey, ListState, Reader, Waiting};
-use super::engine::{Cause, Effects, Emission, Engine, Waiter, address, params_key};
+use super::engine::{Cause, Effects, Emission, Engine, Waiter, params_key};
 use super::evaluate::{Params, Versions};
+use super::memo::address;
 use super::plan::DocumentId;
 use crate::data::{Lsn, Value};
 

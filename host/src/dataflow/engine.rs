@@ -8,9 +8,9 @@ use slotmap::SlotMap;
 
 use super::cells::{Blocked, DocumentCell, DocumentKey, ElementCell, ListCell, ListState, Reader};
 use super::evaluate::{Calls, Context, Shapes, Versions};
-use super::guest::{GuestCall, NodeVersion};
+use super::guest::{GuestCall, NodeVersion, Origin};
 use super::log::Log;
-use super::memo::Memo;
+use super::memo::{Memo, address};
 use super::plan::{DocumentId, NodeId, Plan, Shape, Step};
 use super::propagate::Heights;
 use super::stitch::{Fresh, OpenStage};
@@ -360,7 +360,13 @@ impl Engine {
     pub fn abandoned(&mut self, calls: Vec<Arc<GuestCall>>) {
         for call in calls {
             self.waiters.remove(&address(&call));
+            self.memo.close(&call);
         }
+    }
+
+    /// The row that a call which is open was first asked of, for people. `None`: it is about a whole list.
+    pub fn origin(&self, call: &Arc<GuestCall>) -> Option<&Origin> {
+        self.memo.origin(call)
     }
 
     /// A node has a new version, or (`None`) none that works. `tick` counts its re-evaluations. One that the plan does not have changes
@@ -563,11 +569,6 @@ fn calls(step: &Step, node: NodeId) -> bool {
         Step::Filter(call) | Step::Map { call, .. } => call.node == node,
         Step::Where(_) | Step::Select(_) => false,
     }
-}
-
-/// What a call is known by while it is open.
-pub(super) fn address(call: &Arc<GuestCall>) -> usize {
-    Arc::as_ptr(call) as usize
 }
 
 /// A key for a sub-plan's parameters.

@@ -25,8 +25,6 @@ pub struct GuestCall {
     pub args: Value,
     /// The element, or for a reduce the array of elements.
     pub input: Value,
-    /// The row it was first asked of, for people: of equal questions others ask the same. `None`: a whole list.
-    pub origin: Option<Origin>,
     answer: OnceLock<Result<Value, Arc<GuestError>>>,
     withheld: AtomicBool,
 }
@@ -46,12 +44,7 @@ impl GuestCall {
     /// A question without an answer yet.
     pub fn new(node: NodeId, version: NodeVersion, tick: u64, args: Value, input: Value) -> Self {
         let (answer, withheld) = (OnceLock::new(), AtomicBool::new(false));
-        GuestCall { node, version, tick, args, input, origin: None, answer, withheld }
-    }
-
-    /// The same, with the row it is asked of.
-    pub fn asked_of(self, origin: Option<Origin>) -> Self {
-        GuestCall { origin, ..self }
+        GuestCall { node, version, tick, args, input, answer, withheld }
     }
 
     /// The answer, once it has come and is not withheld.
@@ -86,7 +79,7 @@ impl GuestCall {
     }
 }
 
-/// The row of a table, shown by its key.
+/// The row of a table that a question is about, shown by its key.
 #[derive(Clone, Debug)]
 pub struct Origin {
     pub keys: Arc<TableKey>,
@@ -105,6 +98,11 @@ impl TableKey {
     pub fn of(table: &Table) -> Self {
         let columns = table.primary_key.iter().map(|&at| (at, table.columns[at].name.clone()));
         TableKey { table: table.label(), columns: columns.collect() }
+    }
+
+    #[cfg(test)]
+    pub fn named(table: &str, columns: &[(usize, &str)]) -> Self {
+        TableKey { table: table.into(), columns: columns.iter().map(|&(at, name)| (at, name.into())).collect() }
     }
 }
 

@@ -12,9 +12,10 @@ use smallvec::SmallVec;
 
 use super::cells::{Blocked, ElementState, ListCell, ListState, Member, News, Place, Reader, SourceCell, leave};
 use super::element_cell::worse;
-use super::engine::{Dirty, Engine, Orphan, Waiter, address, push_params};
+use super::engine::{Dirty, Engine, Orphan, Waiter, push_params};
 use super::evaluate::{Calls, Params, any_failed};
 use super::guest::GuestCall;
+use super::memo::address;
 use super::plan::{ArrangementRef, Count, KeySource, ListId, Plan, Source};
 use super::sequence::{First, Frame, Hole, PendingList, Settled, Stage, keeps_rows, settle, sort_terms};
 use super::small_map::SmallMap;

@@ -26,6 +26,8 @@ pub(super) struct Memo {
     recent: VecDeque<Arc<GuestCall>>,
     /// Calls nobody has asked a guest for yet.
     asked: Vec<Arc<GuestCall>>,
+    /// By the address of a call that is open: the row it was first asked of. Not in the call, which lives on.
+    origins: FxHashMap<usize, Origin>,
     key: [u8; 16],
     scratch: String,
     /// By node, how often an answer was there or on its way.
@@ -41,6 +43,7 @@ impl Memo {
             calls: FxHashMap::default(),
             recent: VecDeque::new(),
             asked: Vec::new(),
+            origins: FxHashMap::default(),
             key,
             scratch: String::new(),
             hits: Vec::new(),
@@ -74,7 +77,10 @@ impl Memo {
             self.hits[at] += 1;
             return call;
         }
-        let call = Arc::new(GuestCall::new(node, version, tick, args, input).asked_of(origin()));
+        let call = Arc::new(GuestCall::new(node, version, tick, args, input));
+        if let Some(origin) = origin() {
+            self.origins.insert(address(&call), origin);
+        }
         entry.push(Arc::downgrade(&call));
         self.asked.push(call.clone());
         if self.calls.len() >= self.sweep_at {
@@ -82,6 +88,16 @@ impl Memo {
             self.sweep_at = (2 * self.calls.len()).max(2 * RECENT);
         }
         call
+    }
+
+    /// The row that a call which is open was first asked of: others may ask the same. `None`: a whole list.
+    pub(super) fn origin(&self, call: &Arc<GuestCall>) -> Option<&Origin> {
+        self.origins.get(&address(call))
+    }
+
+    /// A call is open no more.
+    pub(super) fn close(&mut self, call: &Arc<GuestCall>) {
+        self.origins.remove(&address(call));
     }
 
     /// How often a question to this node was none, since its answer was there or on its way.
@@ -119,6 +135,7 @@ impl Memo {
 
     /// Keeps a call that was answered for a while, whether anybody uses it or not.
     pub(super) fn remember(&mut self, call: Arc<GuestCall>) {
+        self.close(&call);
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -140,9 +157,16 @@ impl Memo {
     }
 }
 
+/// What a call is known by while it is open.
+pub(super) fn address(call: &Arc<GuestCall>) -> usize {
+    Arc::as_ptr(call) as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Row;
+    use crate::dataflow::guest::TableKey;
 
     #[test]
     fn equal_questions_are_one_call() {
@@ -164,6 +188,22 @@ mod tests {
         first.resolve(Ok(Value::Int(5)));
         assert_eq!(ask(&mut memo, r#"{"id":1}"#).answer(), Some(&Ok(Value::Int(5))));
         assert!(memo.take_asked().is_empty());
+    }
+
+    #[test]
+    fn rows_are_kept_for_as_long_as_their_calls_are_open() {
+        let mut memo = Memo::new([7; 16]);
+        let row = Row::new([Value::Int(7)]);
+        let keys = Arc::new(TableKey::named("places", &[(0, "id")]));
+        let origin = || Some(Origin { keys: keys.clone(), row: row.clone() });
+        let ask = |memo: &mut Memo, n| memo.ask(NodeId(0), NodeVersion(1), 0, Value::object([]), Value::Int(n), origin);
+        let [answered, never_asked] = [1, 2].map(|n| ask(&mut memo, n));
+        ask(&mut memo, 1);
+        assert_eq!(memo.origin(&answered).map(ToString::to_string).as_deref(), Some("places id=7"));
+        answered.resolve(Ok(Value::Null));
+        memo.remember(answered.clone());
+        memo.close(&never_asked);
+        assert!(memo.origin(&answered).is_none() && memo.origins.is_empty());
     }
 
     #[test]

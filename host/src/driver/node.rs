@@ -84,6 +84,18 @@ pub(super) struct Failures {
     pub last: String,
 }
 
+impl Failures {
+    /// How often, as the log tells it now.
+    pub(super) fn since_told(&self) -> String {
+        let untold = times(self.untold);
+        if self.untold == self.rows { untold } else { format!("{untold} more, {} in all", times(self.rows)) }
+    }
+}
+
+pub(super) fn times(number: u64) -> String {
+    if number == 1 { "once".into() } else { format!("{number} times") }
+}
+
 impl Node {
     pub(super) fn change(&self, node: NodeId) -> Change {
         Change { node, version: self.version.filter(|_| self.fits() && !self.conduct.rests()), tick: self.tick }
@@ -176,6 +188,14 @@ mod tests {
         assert_eq!((of.1, calls.len(), abandoned.len()), (NodeVersion(1), 1, 1));
         assert!(Arc::ptr_eq(&calls[0], &needed[0]));
         assert!(node.next_batch(1, &mut abandoned).is_none() && node.backlog.is_empty());
+    }
+
+    #[test]
+    fn failures_are_counted_from_when_they_were_last_told() {
+        let failures = |rows, untold| Failures { rows, untold, ..Failures::default() }.since_told();
+        assert_eq!(failures(1, 1), "once");
+        assert_eq!(failures(5, 1), "once more, 5 times in all");
+        assert_eq!(failures(7, 3), "3 times more, 7 times in all");
     }
 
     #[test]

@@ -8,8 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::conduct::{Conduct, Outcome, Verdict};
 use super::handle::{NodeInfo, NodeState};
-use super::node::{Batch, Before, Change, Failures, Node, batch_of};
+use super::node::{Batch, Before, Change, Failures, Node, batch_of, times};
 use super::open::Shared;
+use crate::dataflow::Engine;
 use crate::dataflow::guest::{GuestCall, GuestError};
 use crate::dataflow::plan::NodeId;
 use crate::wasm::{HostSettings, NodeEvent, NodeHost};
@@ -144,8 +145,8 @@ impl Nodes {
 
     /// Notes what came of calls, before the engine is told or can see it. The versions that are withdrawn, and what takes their
     /// places.
-    pub(super) fn judge(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) -> Vec<Change> {
-        self.note_failures(calls, shared);
+    pub(super) fn judge(&mut self, calls: &[Arc<GuestCall>], engine: Option<&Engine>, shared: &Shared) -> Vec<Change> {
+        self.note_failures(calls, engine, shared);
         // Those who wait for it go on when all of this is done.
         let _judged = calls.iter().find_map(|call| self.nodes.get_mut(&call.node)?.opening.take_if(|it| it.is(call)));
         let mut outcomes: Vec<(NodeId, Outcome)> = Vec::new();
@@ -209,7 +210,7 @@ impl Nodes {
     }
 
     /// Tells the log and the operator of rows that nodes failed on; clients see only what the node's policy makes of it.
-    fn note_failures(&mut self, calls: &[Arc<GuestCall>], shared: &Shared) {
+    fn note_failures(&mut self, calls: &[Arc<GuestCall>], engine: Option<&Engine>, shared: &Shared) {
         for call in calls {
             let Some(error) = self.failure(call) else { continue };
             let Some(Node { failures, .. }) = self.nodes.get_mut(&call.node) else { continue };
@@ -224,7 +225,8 @@ impl Nodes {
                 continue;
             }
             let error = node.placed(&error.message);
-            let of = call.origin.as_ref().map(|row| format!(" of {row}")).unwrap_or_default();
+            let row = engine.and_then(|engine| engine.origin(call));
+            let of = row.map(|row| format!(" of {row}")).unwrap_or_default();
             let Node { failures, conduct, .. } = node;
             let mut input = call.input.to_json();
             if input.len() > SHOWN {
@@ -237,7 +239,7 @@ impl Nodes {
                     "node {} (version {:016x}) failed {}, last: {error}; its input{of} was {input}",
                     info.name,
                     call.version.0,
-                    times(failures.untold),
+                    failures.since_told(),
                 );
                 if info.state == NodeState::Outdated {
                     // Why its file is not taken is what there is to mend.
@@ -247,7 +249,9 @@ impl Nodes {
                     info.state = NodeState::Failing;
                 }
                 let failed = times(failures.rows);
-                info.error = Some(format!("failed {failed} so far, last: {error}; its input{of} was {input}"));
+                let version = &info.version;
+                info.error =
+                    Some(format!("version {version} failed {failed}, last: {error}; its input{of} was {input}"));
                 info.reason = Some(error);
             });
             failures.untold = 0;
@@ -355,10 +359,6 @@ pub(super) trait Asked: Future<Output = Vec<Arc<GuestCall>>> + Send + 'static {}
 impl<F: Future<Output = Vec<Arc<GuestCall>>> + Send + 'static> Asked for F {}
 
 /// A row that is asked again and fails again counts again.
-fn times(number: u64) -> String {
-    if number == 1 { "once".into() } else { format!("{number} times") }
-}
-
 fn ask(host: &NodeHost, node: &mut Node, ((id, version, _), calls): Batch) -> impl Asked + use<> {
     node.open += 1;
     let opening = node.wait_for_opening(version, &calls);

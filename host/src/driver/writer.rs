@@ -347,7 +347,7 @@ impl Writer {
 
     /// Guests have answered these.
     fn answered(&mut self, calls: &[Arc<GuestCall>]) {
-        for Change { node, version, tick } in self.nodes.judge(calls, &self.shared) {
+        for Change { node, version, tick } in self.nodes.judge(calls, self.engine.as_ref(), &self.shared) {
             self.step(|engine| engine.withdraw(node, version, tick));
         }
         calls.iter().for_each(|call| call.release());

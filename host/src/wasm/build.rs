@@ -55,7 +55,11 @@ fn placed_beside(entry: &Path, error: ToolError) -> ToolError {
     match error {
         ToolError::Failed { what, program, said } => {
             let lines: Vec<String> = said.lines().map(|line| placed(folder, line)).collect();
-            ToolError::Failed { what, program, said: lines.join("\n") }
+            let is_mistake = lines.first().is_some_and(|first| !said.starts_with(&**first));
+            match (is_mistake, lines.join("\n")) {
+                (true, said) => ToolError::Mistake { said },
+                (false, said) => ToolError::Failed { what, program, said },
+            }
         }
         other => other,
     }

@@ -1,9 +1,10 @@
 //! From the bytes of a file to something that can be started: is it a component, what does it export, does it fit.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
@@ -70,6 +71,13 @@ impl Code {
     }
 }
 
+/// A file of so many bytes is worth a second thread.
+const LARGE: u64 = 1 << 20;
+
+/// Bytes that one thread hands to the other at a time, and how often it may be ahead.
+const PART: usize = 256 << 10;
+const PARTS: usize = 3;
+
 /// Reads the file at `path` if it has at most `limit` bytes.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Arc<[u8]>, NodeError> {
     let (file, size) = open(path, limit)?;
@@ -83,15 +91,45 @@ pub(super) fn read(path: &Path, limit: u64) -> Result<Arc<[u8]>, NodeError> {
     Ok(bytes.into())
 }
 
-/// The hash of the file at `path` if it has at most `limit` bytes. Takes a third of the time of [`read`] and no memory.
+/// The hash of the file at `path` if it has at most `limit` bytes. Takes a quarter of the time of [`read`] and no memory.
 pub(super) fn hash_of(path: &Path, limit: u64) -> Result<blake3::Hash, NodeError> {
-    let (file, _) = open(path, limit)?;
+    let (file, size) = open(path, limit)?;
+    let file = file.take(limit.saturating_add(1));
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file.take(limit.saturating_add(1))).map_err(unreadable(path))?;
+    let hashed = if size < LARGE { hasher.update_reader(file).map(drop) } else { hash_beside(&mut hasher, file) };
+    hashed.map_err(unreadable(path))?;
     if hasher.count() > limit {
         return Err(NodeError::TooLarge { path: path.to_owned(), size: hasher.count(), limit });
     }
     Ok(hasher.finalize())
+}
+
+/// Adds all of `file` to `hasher` while it is read by another thread.
+fn hash_beside(hasher: &mut blake3::Hasher, mut file: impl Read + Send) -> std::io::Result<()> {
+    let (full, filled) = sync_channel::<std::io::Result<Vec<u8>>>(PARTS);
+    let (empty, emptied) = sync_channel(PARTS);
+    for _ in 0..PARTS {
+        let _ = empty.send(Vec::with_capacity(PART));
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for mut part in emptied {
+                let read = file.by_ref().take(PART as u64).read_to_end(&mut part);
+                let is_last = !matches!(read, Ok(1..));
+                if full.send(read.map(|_| part)).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        // Ends after what is empty or an error, with the thread.
+        for part in filled {
+            let mut part = part?;
+            hasher.update(&part);
+            part.clear();
+            let _ = empty.send(part);
+        }
+        Ok(())
+    })
 }
 
 /// Opens a regular file, of this size now.
@@ -109,8 +147,20 @@ fn open(path: &Path, limit: u64) -> Result<(File, u64), NodeError> {
 
 fn unreadable(path: &Path) -> impl Fn(std::io::Error) -> NodeError {
     |source| match source.kind() {
-        std::io::ErrorKind::NotFound => NodeError::Missing(path.to_owned()),
+        std::io::ErrorKind::NotFound => missing(path),
         _ => NodeError::Read { path: path.to_owned(), source },
+    }
+}
+
+/// The error about a file that is not there.
+fn missing(path: &Path) -> NodeError {
+    let path = path.to_owned();
+    let to_nowhere = |part: &Path| std::fs::read_link(part).ok().filter(|_| !part.exists());
+    // The first is the one to mend: it takes those behind it along.
+    let found = path.ancestors().filter_map(|part| Some((part.to_owned(), to_nowhere(part)?))).last();
+    match found {
+        Some((link, target)) => NodeError::LinkToNowhere { path, link, target },
+        None => NodeError::Missing(path),
     }
 }
 
@@ -166,4 +216,50 @@ fn parse_export(name: &str) -> Result<Option<Declared>, NodeError> {
         return Err(NodeError::Version { found: version.to_owned(), known: KNOWN_VERSIONS });
     };
     Ok(Some(Declared { export, interface: name.to_owned(), version: (major, minor) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_link_to_nowhere_is_named_and_not_what_it_would_lead_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("current/nodes/a.js");
+        let said = || read(&path, 100).expect_err("nothing").to_string();
+        assert_eq!(said(), format!("{} does not exist", path.display()));
+        let link = folder.path().join("current");
+        symlink("release-2", &link).expect("a link");
+        let (path, link) = (path.display(), link.display());
+        assert_eq!(said(), format!("{path} does not exist: {link} is a link to release-2, which does not exist"));
+    }
+
+    #[test]
+    fn a_file_has_one_hash_however_it_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.wasm");
+        let sizes = [0, 1, LARGE - 1, LARGE, LARGE + 1, 5 * LARGE + 12_345];
+        for size in sizes {
+            let bytes: Vec<u8> = (0..size).map(|at| (at * at % 251) as u8).collect();
+            std::fs::write(&path, &bytes).expect("written");
+            assert_eq!(hash_of(&path, size).expect("a hash"), blake3::hash(&bytes), "{size}");
+        }
+        assert!(matches!(hash_of(&path, LARGE), Err(NodeError::TooLarge { .. })));
+        // It has grown since it was opened.
+        let mut hasher = blake3::Hasher::new();
+        hash_beside(&mut hasher, std::io::repeat(7).take(LARGE + 7)).expect("read");
+        assert_eq!(hasher.count(), LARGE + 7);
+        let broken = std::io::repeat(7).take(LARGE).chain(Broken);
+        assert!(hash_beside(&mut hasher, broken).is_err_and(|error| error.to_string() == "broken"));
+    }
+
+    struct Broken;
+
+    impl Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("broken"))
+        }
+    }
 }

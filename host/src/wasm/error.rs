@@ -24,6 +24,9 @@ fn way_out(path: &Path) -> &'static str {
 pub enum NodeError {
     #[error("{} does not exist{}", .0.display(), way_out(.0))]
     Missing(PathBuf),
+    /// On the way to it there is a link to nowhere: a deployment that was taken away, or is not complete.
+    #[error("{} does not exist: {} is a link to {}, which does not exist", .path.display(), .link.display(), .target.display())]
+    LinkToNowhere { path: PathBuf, link: PathBuf, target: PathBuf },
     #[error("cannot read {}", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{} changed while it was read: it is looked at again", .0.display())]
@@ -81,6 +84,11 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// Whether the file or one that it imports is not there, as for a moment while an editor replaces it.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self, NodeError::Missing(_) | NodeError::LinkToNowhere { .. } | NodeError::MissingImport { .. })
+    }
+
     /// What a thread that loaded a file panicked with.
     pub(super) fn panicked(with: &(dyn Any + Send)) -> Self {
         let text = with.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -178,7 +178,7 @@ impl NodeHost {
         let slot = Slot::new(spec.kind, seat, change, self.workers.waker());
         let following = Following::new(Arc::downgrade(&self.watch), node);
         let keeper = Keeper {
-            log: NodeLog::new(spec.name.clone(), spec.limits.log_lines),
+            log: NodeLog::new(spec.name.clone(), spec.source.folder(), spec.limits.log_lines),
             sources: Sources::new(path, following.clone()),
             compiler: Compiler::new(slot.pool().engine.clone(), spec.limits.compile_time, following.clone()),
             following,

@@ -212,9 +212,7 @@ impl Keeper {
                         before = Some((self.ahead(content, hash), hash, seen));
                     }
                 },
-                Err(NodeError::Missing(_) | NodeError::MissingImport { .. }) if since.elapsed() < MISSING => {
-                    before = None
-                }
+                Err(error) if error.is_missing() && since.elapsed() < MISSING => before = None,
                 Err(error) => return Err(error),
             }
             let stays = before.as_ref().map_or(Duration::ZERO, |(_, _, seen)| seen.elapsed());
@@ -312,7 +310,8 @@ impl Keeper {
 fn component(spec: &NodeSpec, hash: blake3::Hash) -> Result<Arc<[u8]>, NodeError> {
     match read(spec.source.path(), spec.limits.size) {
         Ok(bytes) if blake3::hash(&bytes) == hash => check_header(&bytes).map(|()| bytes),
-        Ok(_) | Err(NodeError::Missing(_)) => Err(NodeError::Changed(spec.source.path().to_owned())),
+        Ok(_) => Err(NodeError::Changed(spec.source.path().to_owned())),
+        Err(error) if error.is_missing() => Err(NodeError::Changed(spec.source.path().to_owned())),
         Err(error) => Err(error),
     }
 }
@@ -386,7 +385,7 @@ mod tests {
         let slot = Slot::new(None, seat, change, waker);
         let following = Following::new(Weak::new(), node);
         let keeper = Keeper {
-            log: NodeLog::new(spec.name.clone(), spec.limits.log_lines),
+            log: NodeLog::new(spec.name.clone(), folder.path(), spec.limits.log_lines),
             sources: Sources::new(&path, following.clone()),
             compiler: Compiler::new(pool.engine.clone(), spec.limits.compile_time, following.clone()),
             following,

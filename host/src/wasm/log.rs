@@ -1,7 +1,10 @@
 //! What guests write for people: to the host's log, under the node's name, and never more than it can take.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::trial::placed;
 
 /// How important a guest says a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub(super) struct NodeLog {
 #[derive(Debug)]
 struct Inner {
     name: Arc<str>,
+    /// Of the node's file: warnings begin with places in it.
+    folder: PathBuf,
     /// That may be written in each [`PERIOD`].
     lines: u32,
     budget: Mutex<Budget>,
@@ -42,10 +47,10 @@ struct Budget {
 }
 
 impl NodeLog {
-    /// The log of the node `name`, which may write so many lines a second.
-    pub fn new(name: Arc<str>, lines: u32) -> Self {
+    /// The log of the node `name` with its file in `folder`, which may write so many lines a second.
+    pub fn new(name: Arc<str>, folder: &Path, lines: u32) -> Self {
         let budget = Mutex::new(Budget { since: Instant::now(), written: 0, dropped: 0 });
-        NodeLog { inner: Arc::new(Inner { name, lines, budget }), is_tried: false }
+        NodeLog { inner: Arc::new(Inner { name, folder: folder.to_owned(), lines, budget }), is_tried: false }
     }
 
     /// Whether the lines from now on, by this value and not by its clones, are of a trial: they say so, or it would look as if rows were
@@ -79,7 +84,10 @@ impl NodeLog {
         match level {
             Level::Debug => tracing::debug!(target: "sangre::node", node, tried, "{line}"),
             Level::Info => tracing::info!(target: "sangre::node", node, tried, "{line}"),
-            Level::Warn => tracing::warn!(target: "sangre::node", node, tried, "{line}"),
+            Level::Warn => {
+                let line = placed(&self.inner.folder, line);
+                tracing::warn!(target: "sangre::node", node, tried, "{line}");
+            }
             Level::Error => tracing::error!(target: "sangre::node", node, tried, "{line}"),
         }
     }
@@ -114,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_and_not_written() {
-        let log = NodeLog::new("noisy".into(), 7);
+        let log = NodeLog::new("noisy".into(), Path::new(""), 7);
         log.write(Level::Info, &"x\n".repeat(1_000_000));
         let budget = log.inner.budget.lock().expect("nobody panicked");
         assert_eq!((budget.written, budget.dropped), (7, 1_000_000 - 7));

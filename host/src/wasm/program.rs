@@ -1,7 +1,6 @@
 //! One version of one node, ready to be asked: its code, its warm instances, and what its rows cost.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +12,6 @@ use super::error::{Fault, NodeError};
 use super::instance::{Batch, Guest};
 use super::limits::Limits;
 use super::log::{Level, NodeLog};
-use super::runtime::Language;
 use super::usage::Usage;
 use super::waste::Waste;
 use crate::dataflow::guest::NodeVersion;
@@ -117,10 +115,9 @@ impl Program {
         self.parts.version
     }
 
-    /// Whether it tells what its function reads and is not there, if it is asked to: a language that makes an error of it need not.
+    /// Whether it tells what its function reads and is not there, if it is asked to: a script does.
     pub fn can_watch(&self) -> bool {
-        let entry = self.parts.source.as_deref().and_then(<[SourceFile]>::first);
-        entry.is_some_and(|file| Language::of(Path::new(&file.name)) == Some(Language::JavaScript))
+        self.parts.source.is_some()
     }
 
     /// Whether the row that is asked next is to be watched: the first one, if none was before. It is asked alone.

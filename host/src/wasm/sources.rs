@@ -137,7 +137,9 @@ impl Look<'_> {
         let bytes = read(&path, limit - self.size).map_err(|error| match (error, &importer) {
             // The limit is one of all files.
             (NodeError::TooLarge { size, .. }, _) => too_large(self.size + size),
-            (NodeError::Missing(path), Some((importer, import))) => missing(importer, import, path),
+            (NodeError::Missing(path) | NodeError::LinkToNowhere { path, .. }, Some((importer, import))) => {
+                missing(importer, import, path)
+            }
             (error, _) => error,
         })?;
         self.size += bytes.len() as u64;

@@ -20,6 +20,9 @@ pub enum ToolError {
     Incomplete { what: &'static str, part: &'static str, program: &'static str, remedy: &'static str },
     #[error("{what}: the program {program} failed: {said}")]
     Failed { what: &'static str, program: &'static str, said: String },
+    /// A mistake in the source, at the place that the text begins with.
+    #[error("{said}")]
+    Mistake { said: String },
     #[error("{what}: the program {program} failed, for what it says above")]
     FailedAloud { what: &'static str, program: &'static str },
     #[error("{what}: {program} is version {found}, but {needed} is needed: {remedy}")]

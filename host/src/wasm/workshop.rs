@@ -43,7 +43,10 @@ impl Workshop {
         for (name, text) in self.sources {
             write(&unfinished.path().join(name), text).map_err(tool.files(&unfinished.path().join(name)))?;
         }
-        tracing::info!("setting up the tools for building {} nodes, once", self.name);
+        tracing::info!(
+            "setting up the tools for building {} nodes, once on this machine: that takes up to a minute, and the network",
+            self.name
+        );
         equip(unfinished.path())?;
         fs::rename(unfinished.keep(), &path).map_err(tool.files(&path))?;
         Ok(path)

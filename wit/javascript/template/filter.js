@@ -2,5 +2,6 @@
 // Its hours are numbers, as in rows.json: a column of type time comes as a text, "09:00:00"; any may be null.
 
 export function keep(place, args) {
+  if (place.opens === null || place.closes === null) return false;
   return place.opens <= args.hour && args.hour < place.closes;
 }

@@ -3,4 +3,6 @@
 
 
 def keep(place, args):
+    if place["opens"] is None or place["closes"] is None:
+        return False
     return place["opens"] <= args["hour"] < place["closes"]

@@ -3,4 +3,6 @@
 
 
 def transform(place, args):
+    if place["opens"] is None or place["closes"] is None:
+        return None
     return max(0, place["closes"] - place["opens"])

@@ -31,6 +31,7 @@ const WORKSHOP: Workshop = Workshop {
         part!("src/sangre_runtime/output.py", "runtime/src/sangre_runtime/output.py"),
         part!("src/sangre_runtime/purity.py", "runtime/src/sangre_runtime/purity.py"),
         part!("src/sangre_runtime/script.py", "runtime/src/sangre_runtime/script.py"),
+        part!("src/sangre_runtime/watch.py", "runtime/src/sangre_runtime/watch.py"),
     ],
 };
 

@@ -40,6 +40,7 @@ pub(super) const RECIPE: Recipe = Recipe {
         ("src/sangre_runtime/library.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/library.py")),
         ("src/sangre_runtime/output.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/output.py")),
         ("src/sangre_runtime/purity.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/purity.py")),
+        ("src/sangre_runtime/watch.py", include_str!("../../../../wit/python/runtime/src/sangre_runtime/watch.py")),
     ],
     has_reader: false,
     build,

@@ -22,7 +22,10 @@ async fn tried(file: &str, source: &str, args: &str, rows: &str) -> Vec<String> 
     let name = file.split('.').next().unwrap_or(file);
     let line = |line: String| line.split_once("WARN sangre::node: ").map(|(_, said)| said.to_owned());
     let mark = format!(" node=\"{name}\"");
-    log.of(name).into_iter().filter_map(line).map(|line| line.replace(&mark, "")).collect()
+    // Places are told as a terminal finds them.
+    let beside = format!("{}/", folder.path().display());
+    let plain = |line: String| line.replace(&mark, "").strip_prefix(&beside).map(str::to_owned);
+    log.of(name).into_iter().filter_map(line).map(|line| plain(line).expect("it begins with the place")).collect()
 }
 
 const ROWS: &str = r#"[{"id":1,"opens":9,"closes":17,"tags":{}},{"id":2,"opens":10,"closes":null,"tags":{"a":1}}]"#;
@@ -112,6 +115,60 @@ async fn what_is_watched_is_what_it_was() {
     }
 }
 
+#[tokio::test]
+async fn what_python_asks_for_in_vain_is_told_once() {
+    let lead = "(it has id, opens, closes, tags: the query's input: or select: says which)";
+    let source = "import json\n\ndef hour(place):\n    return place.get(\"opns\", 0)\n\ndef keep(place, args):\n    \
+                  return hour(place) <= args.get(\"hours\", place.get(\"name\", 3)) and place.get(\"closes\") is None";
+    let lines = tried("watched.py", source, r#"{"hour":12}"#, ROWS).await;
+    let expected = [
+        "watched.py:4: the row has no field \"opns\": did you mean opens? (it has id, opens, closes, tags)".into(),
+        format!("watched.py:7: the row has no field \"name\" {lead}"),
+        "watched.py:7: args have no \"hours\": did you mean hour? (they have hour)".into(),
+    ];
+    assert_eq!(lines, expected);
+    let source = "def reduce(places, args):\n    return sum(place.get(\"ratng\", 1) for place in places if place)";
+    let lines = tried("watched_list.py", source, "{}", r#"[[{"rating":4},{"rating":2}],[],[null]]"#).await;
+    assert_eq!(lines, ["watched_list.py:2: the row has no field \"ratng\": did you mean rating? (it has rating)"]);
+    // Nothing is amiss, or whoever wrote it knows.
+    let source = "def transform(place, args):\n    place[\"seen\"] = 1\n    \
+                  return [place.get(\"seen\"), \"opns\" in place, place[\"tags\"].get(\"a\"), dict(place).get(\"x\"), place.get(1)]";
+    assert_eq!(tried("watched_well.py", source, "{}", ROWS).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_watched_of_python_is_what_it_was() {
+    let bodies = [
+        "return row",
+        "return {**row, 'args': args}",
+        "return [row, row is rows[0], args, str(row), f'{args}', repr(row), json.dumps(row)]",
+        "return [list(row), sorted(args.items(), key=str), len(row), isinstance(row, dict)]",
+        "del row['opens']; row['seen'] = True; row['id'] += 1; return row",
+        "return row | {'more': args}",
+        "return [row.copy() == row, dict(row) == row, row == {**row}, copy.deepcopy(row), copy.copy(args)]",
+        "args['hour'] = 1; args['of'].append(2); return args",
+        "return row['none']",
+        "return args['none']",
+        "return row.opens",
+        "return args.get()",
+        "return args.get('id', default=1)",
+        "return [row.get('none'), row.get('none', 2), row.get('id', 3), row.pop('id'), row.setdefault('x', 4)]",
+        "return {'in': {'row': row}}",
+        "row['self'] = row; return row",
+        "return [value for value in row.values()]",
+        "print(row, args); return type(row).__name__",
+        "return hash(row)",
+        "match row:\n        case {'id': int(), 'tags': {}}: return 1\n    return 2",
+    ];
+    let args = r#"{"hour":12,"of":[1],"exact":1.000000000000000000001}"#;
+    for (index, body) in bodies.into_iter().enumerate() {
+        let map = format!("import copy, json\n\ndef transform(row, args):\n    rows = [row]\n    {body}\n");
+        tried(&format!("same_{index}.py"), &map, args, ROWS).await;
+        let reduce = format!("import copy, json\n\ndef reduce(rows, args):\n    row = rows[0]\n    {body}\n");
+        tried(&format!("same_list_{index}.py"), &reduce, args, &format!("[{ROWS}]")).await;
+    }
+}
+
 /// In the server, where there is no version before.
 #[tokio::test]
 async fn the_first_version_is_watched_on_the_first_row() {
@@ -142,6 +199,9 @@ async fn a_new_version_is_watched_while_it_is_tried() {
     assert_eq!(bench.ask(version, "{}", &[r#"{"id":9}"#]).await, [Ok("1".into())]);
     let lines = log.of("newer");
     let [line] = &lines[..] else { panic!("{lines:?}") };
-    let expected = "WARN sangre::node: probe.js:1: the row has no field \"ids\": did you mean id? (it has id) node=\"newer\" tried=true";
-    assert!(line.ends_with(expected), "{line}");
+    let file = bench.path.display();
+    let expected = format!(
+        "WARN sangre::node: {file}:1: the row has no field \"ids\": did you mean id? (it has id) node=\"newer\" tried=true"
+    );
+    assert!(line.ends_with(&expected), "{line}");
 }

@@ -13,7 +13,7 @@ _FRAMES = 4
 _NAMES = 20
 
 # After the fields of a row.
-_LEAD = ": the query's input: or select: says which"
+LEAD = ": the query's input: or select: says which"
 
 _MEMORY = "the node's memory is used up; its setting memory: says how much there is"
 
@@ -62,7 +62,7 @@ def _described(error, file_name):
 def fields_of(error, row, args):
     """` (the row has id, name)`, if `error` is one that a field the row, or args, lack may be the reason of. Never raises."""
     try:
-        if isinstance(error, AttributeError) and type(error.obj) is dict:
+        if isinstance(error, AttributeError) and isinstance(error.obj, dict):
             return f": rows and args are dicts, so write [{error.name!r}]"
         if not isinstance(error, KeyError) or not error.args:
             return ""
@@ -72,10 +72,10 @@ def fields_of(error, row, args):
         (key, *_), whose = error.args, "the row"
         if type(row) is list and row:
             row, whose = row[0], "the first row"
-        if type(row) is not dict or key in row:
+        if not isinstance(row, dict) or key in row:
             return ""
-        said = f"{whose} has {_names(row)}{_LEAD}"
-        return encodable(f" ({said}; args have {_names(args)})" if args else f" ({said})")
+        said = f"{whose} has {names_of(row)}{LEAD}"
+        return encodable(f" ({said}; args have {names_of(args)})" if args else f" ({said})")
     except BaseException:
         return ""
 
@@ -101,16 +101,17 @@ def _asked(error):
         return None, None
     name = asking.value.id
     asked = frame.f_locals.get(name, frame.f_globals.get(name))
-    return (asked, name) if type(asked) is dict and error.args[0] not in asked else (None, None)
+    return (asked, name) if isinstance(asked, dict) and error.args[0] not in asked else (None, None)
 
 
 def _has(asked, name, row, args):
     if asked is args:
-        return f"args have {_names(args)}"
-    return f"the row has {_names(row)}{_LEAD}" if asked is row else f"{name} has {_names(asked)}"
+        return f"args have {names_of(args)}"
+    return f"the row has {names_of(row)}{LEAD}" if asked is row else f"{name} has {names_of(asked)}"
 
 
-def _names(members):
+def names_of(members):
+    """The names of a row's fields, or of args, as many as people read."""
     names = [str(name) for name in members]
     return ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "") if names else "no fields"
 

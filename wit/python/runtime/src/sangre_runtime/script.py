@@ -17,7 +17,7 @@ from componentize_py_types import Err
 from wit_world.imports import log
 from wit_world.imports.types import Answers, Failure, Kind
 
-from . import exact, library, output, purity
+from . import exact, library, output, purity, watch
 from .answers import json_text, noun
 from .errors import Fault, describe, fields_of
 
@@ -86,6 +86,8 @@ class _Node:
             for row in group["rows"]:
                 purity.ask(row, group["args"])
                 given = args.copy()
+                if "watch" in group:
+                    row, given = watch.watched(row, self.file_name), watch.watched_args(given, self.file_name)
                 try:
                     texts.append(ask(row, given))
                 except BaseException as error:

@@ -184,3 +184,44 @@ async fn a_node_whose_file_comes_later_is_waited_for() -> Result<()> {
     assert_eq!(http::get(&edited.server.admin, "/readyz", &[]).await?.json()?["reasons"], json!([]));
     Ok(())
 }
+
+/// As a deployment of files with their versions in their names does it.
+#[tokio::test]
+async fn a_node_that_cannot_be_loaded_takes_no_place_until_it_can() -> Result<()> {
+    let mut edited = Edited::start(&[("twice", TWICE), ("other", TWICE)]).await?;
+    let (mut client, mut held) = edited.client("/twice").await?;
+    edited.write("twice-2", "export const transform = (place) => {")?;
+    edited.settings["nodes"]["twice"]["script"] = json!(file(&edited.folder, "twice-2"));
+    // What else the edit says waits, too: it is one.
+    edited.settings["queries"]["more"] = json!({ "route": "/more", "from": "places" });
+    edited.server.rewrite(&edited.settings)?;
+    let refused = "the changed configuration is not used, the one before stays: nodes.twice: ";
+    edited.server.running.said(|log| log.contains(refused)).await?;
+    let ready = http::get(&edited.server.admin, "/readyz", &[]).await?;
+    let said = ready.json()?["reasons"].to_string();
+    assert!(
+        ready.status == 200 && said.contains("nodes.twice: ") && said.contains("twice-2.js:1:37: SyntaxError"),
+        "{said}"
+    );
+    assert_eq!(edited.server.get("/more").await?.status, 404);
+    // The one before goes on, and so does its document.
+    edited.sql.batch_execute("update places set rating = 50").await?;
+    client.until(&mut held, |places| places[0]["twice"] == 100).await?;
+    // It is mended, and nobody saves the configuration once more.
+    edited.write("twice-2", "export const transform = () => 'mended';")?;
+    client.until(&mut held, |places| places[0]["twice"] == "mended").await?;
+    assert_eq!(edited.server.get("/more").await?.status, 200);
+    assert_eq!(edited.names().await?, ["other", "twice"], "each once");
+    assert_eq!(http::get(&edited.server.admin, "/readyz", &[]).await?.json()?["reasons"], json!([]));
+    // A bad one is given up for another edit.
+    edited.settings["nodes"]["twice"]["script"] = json!(file(&edited.folder, "nowhere"));
+    edited.server.rewrite(&edited.settings)?;
+    edited.server.running.said(|log| log.contains("nowhere.js does not exist")).await?;
+    edited.settings["nodes"]["twice"]["script"] = json!(file(&edited.folder, "twice"));
+    edited.save().await?;
+    client.until(&mut held, |places| places[0]["twice"] == 100).await?;
+    assert_eq!(edited.names().await?, ["other", "twice"], "each once");
+    edited.write("nowhere", "export const transform = () => 'nobody looks';")?;
+    edited.sql.batch_execute("update places set rating = 51").await?;
+    client.until(&mut held, |places| places[0]["twice"] == 102).await
+}

@@ -2,8 +2,11 @@
 //!
 //! Documents move over if their queries are defined as they were; their followers notice at most a pause. The plan before is
 //! served until the new one can be: at once if the stream tells all of its tables already, else when a new one begins.
+//!
+//! A node whose entry changed is another node. Where one that runs is replaced by it, the change is taken once the new one is loaded; one that
+//! cannot be loaded takes nothing from anybody.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +19,7 @@ use super::setup;
 use super::starving::Starving;
 use super::writer::{Chore, Writer};
 use super::{DriverError, Options};
-use crate::dataflow::plan::{DocumentId, Plan};
+use crate::dataflow::plan::{DocumentId, NodeId, Plan};
 use crate::dataflow::{Effects, Engine};
 use crate::query::{Compiled, Routes};
 
@@ -31,6 +34,16 @@ pub(super) enum Why {
     Configuration(Arc<Options>),
 }
 
+/// A good configuration that waits for nodes.
+pub(super) struct Trying {
+    options: Arc<Options>,
+    compiled: Compiled,
+    /// That take the places of others, which run.
+    nodes: Vec<NodeId>,
+    /// Why it is not taken, as it was told last.
+    told: Vec<String>,
+}
+
 impl Writer {
     pub(super) fn plan_anew(&mut self, why: Why) {
         if self.planning || self.replan_at.is_some() {
@@ -38,6 +51,12 @@ impl Writer {
             return;
         }
         self.planning = true;
+        if let Some(Trying { options, .. }) = self.trying.take() {
+            self.nodes.keep(&self.wanted(), &self.shared);
+            if matches!(why, Why::Tables) {
+                self.plan_next.get_or_insert(Why::Configuration(options));
+            }
+        }
         let why = match why {
             Why::Tables => why,
             Why::Configuration(mut options) => {
@@ -72,10 +91,9 @@ impl Writer {
                     self.refuse(error.to_string());
                     return Ok(());
                 }
-                self.shared.refused.send_replace(Vec::new());
-                self.options = options;
-                self.shared.set_broken(&compiled.problems, &self.options.file);
-                self.replace_plan(compiled);
+                let nodes = self.nodes.replacing(&self.options.nodes, &options.nodes);
+                self.trying = Some(Trying { options, compiled, nodes, told: Vec::new() });
+                self.take_if_loaded();
             }
             // What is wrong with its queries was logged when they were resolved.
             (Why::Configuration(options), Ok(compiled)) => {
@@ -86,6 +104,33 @@ impl Writer {
             (Why::Configuration(_), Err(error)) => self.refuse(error.to_string()),
         }
         Ok(())
+    }
+
+    /// Takes the configuration that waits for nodes if they are loaded. If one cannot be, it waits for another look at its file.
+    pub(super) fn take_if_loaded(&mut self) {
+        let Some(trying) = &mut self.trying else { return };
+        let failed = self.nodes.failed(&trying.nodes, &self.shared);
+        if !failed.is_empty() {
+            if trying.told != failed {
+                trying.told.clone_from(&failed);
+                self.refuse(failed.join("; "));
+            }
+            return;
+        }
+        if !self.nodes.are_loaded(&trying.nodes) {
+            return;
+        }
+        let Some(Trying { options, compiled, .. }) = self.trying.take() else { return };
+        self.shared.refused.send_replace(Vec::new());
+        self.options = options;
+        self.shared.set_broken(&compiled.problems, &self.options.file);
+        self.replace_plan(compiled);
+    }
+
+    /// The nodes of the configuration, and of the one that waits.
+    fn wanted(&self) -> BTreeSet<NodeId> {
+        let waits = self.trying.iter().flat_map(|trying| &trying.options.nodes);
+        self.options.nodes.iter().chain(waits).map(|node| node.id).collect()
     }
 
     fn refuse(&self, reason: String) {
@@ -101,7 +146,7 @@ impl Writer {
 
     /// The new stream tells all tables of this plan.
     pub(super) fn begin_with(&mut self, plan: Arc<Plan>, routes: Arc<Routes>) {
-        self.nodes.expect(&plan, &self.options.nodes, &self.shared);
+        self.nodes.expect(&plan, &self.wanted(), &self.shared);
         (self.plan, self.routes) = (plan, routes);
         self.generation += 1;
         self.engine = None;
@@ -129,7 +174,7 @@ impl Writer {
         self.routes = routes;
         if *plan != *self.plan || !same {
             self.plan = plan.clone();
-            self.nodes.expect(&plan, &self.options.nodes, &self.shared);
+            self.nodes.expect(&plan, &self.wanted(), &self.shared);
             // With the tasks go answers that nobody has taken yet.
             self.upqueries = JoinSet::new();
             if let Some(engine) = self.engine.take() {

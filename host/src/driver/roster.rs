@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::NodeOptions;
-use super::handle::NodeInfo;
+use super::handle::{NodeInfo, NodeState};
 use super::kinds::{kind_of, queries_of};
 use super::node::Node;
 use super::nodes::Nodes;
@@ -92,8 +92,31 @@ impl Nodes {
         begun.inspect_err(|_| ids.into_iter().for_each(|id| self.dismiss(id, shared)))
     }
 
+    /// Those of `wanted` that would take the place of another among `known`, of the same name, that runs.
+    pub(super) fn replacing(&self, known: &[NodeOptions], wanted: &[NodeOptions]) -> Vec<NodeId> {
+        let runs = |known: &NodeOptions| self.nodes.get(&known.id).is_some_and(|node| node.version.is_some());
+        let replaces = |node: &&NodeOptions| {
+            let before = known.iter().find(|known| known.name == node.name);
+            before.is_some_and(|before| before.id != node.id && runs(before))
+        };
+        wanted.iter().filter(replaces).map(|node| node.id).collect()
+    }
+
+    /// Whether each of these runs.
+    pub(super) fn are_loaded(&self, ids: &[NodeId]) -> bool {
+        ids.iter().all(|id| self.nodes.get(id).is_some_and(|node| node.version.is_some()))
+    }
+
+    /// Which of these cannot be loaded as their files are, and why.
+    pub(super) fn failed(&self, ids: &[NodeId], shared: &Shared) -> Vec<String> {
+        let infos = shared.nodes.borrow();
+        let broken = |id: &NodeId| infos.get(id).filter(|info| info.state == NodeState::Broken);
+        let said = |info: &NodeInfo| format!("nodes.{}: {}", info.name, info.error.as_deref().unwrap_or_default());
+        ids.iter().filter_map(broken).map(said).collect()
+    }
+
     /// Queries are these now, and all the nodes they use are among `wanted`.
-    pub(super) fn expect(&mut self, plan: &Plan, wanted: &[NodeOptions], shared: &Shared) {
+    pub(super) fn expect(&mut self, plan: &Plan, wanted: &BTreeSet<NodeId>, shared: &Shared) {
         for (id, node) in &mut self.nodes {
             let expected = kind_of(plan, *id);
             if node.expected != expected {
@@ -103,7 +126,11 @@ impl Nodes {
             }
         }
         shared.nodes.send_modify(|infos| infos.iter_mut().for_each(|(id, info)| info.queries = queries_of(plan, *id)));
-        let wanted: BTreeSet<NodeId> = wanted.iter().map(|node| node.id).collect();
+        self.keep(wanted, shared);
+    }
+
+    /// Nobody asks others than these any more.
+    pub(super) fn keep(&mut self, wanted: &BTreeSet<NodeId>, shared: &Shared) {
         let gone: Vec<NodeId> = self.nodes.keys().filter(|id| !wanted.contains(id)).copied().collect();
         gone.into_iter().for_each(|id| self.dismiss(id, shared));
     }

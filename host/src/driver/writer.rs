@@ -14,7 +14,7 @@ use super::live::Live;
 use super::node::Change;
 use super::nodes::Nodes;
 use super::open::{Command, Refused, Shared, problem};
-use super::replan::Why;
+use super::replan::{Trying, Why};
 use super::setup::Pauses;
 use super::starving::Starving;
 use super::transaction::Transaction;
@@ -75,6 +75,7 @@ pub(super) struct Writer {
     hurried: bool,
     /// A table to be read anew at the next tick.
     contradiction: Option<TableId>,
+    pub(super) trying: Option<Trying>,
     /// When `plan_next` is planned, if not at once.
     pub(super) replan_at: Option<Instant>,
     /// At the last tick an answer waited for a position.
@@ -121,6 +122,7 @@ impl Writer {
             planning: false,
             next: None,
             plan_next: None,
+            trying: None,
             hurried: false,
             contradiction: None,
             replan_at: None,
@@ -177,6 +179,7 @@ impl Writer {
     fn node_event(&mut self, event: NodeEvent) {
         let were_known = self.nodes.are_known();
         let change = self.nodes.take(event, &self.shared);
+        self.take_if_loaded();
         let is_new = change.is_some();
         change.into_iter().for_each(|change| self.change(change));
         if !self.nodes.are_known() || (were_known && !is_new) {

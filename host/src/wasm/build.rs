@@ -16,7 +16,7 @@ pub use rust::rust;
 use super::files::cache_dir;
 use super::program::NodeKind;
 use super::tools::{Stop, ToolError};
-use super::trial::placed;
+use super::trial::{found_in, placed};
 
 /// The source of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,10 +55,10 @@ fn placed_beside(entry: &Path, error: ToolError) -> ToolError {
     match error {
         ToolError::Failed { what, program, said } => {
             let lines: Vec<String> = said.lines().map(|line| placed(folder, line)).collect();
-            let is_mistake = lines.first().is_some_and(|first| !said.starts_with(&**first));
-            match (is_mistake, lines.join("\n")) {
-                (true, said) => ToolError::Mistake { said },
-                (false, said) => ToolError::Failed { what, program, said },
+            // What begins with a place needs no word on who says so.
+            match (found_in(folder, &said), lines.join("\n")) {
+                (Some(_), said) => ToolError::Mistake { said },
+                (None, said) => ToolError::Failed { what, program, said },
             }
         }
         other => other,

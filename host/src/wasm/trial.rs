@@ -35,7 +35,8 @@ pub fn placed(folder: &Path, message: &str) -> String {
     found_in(folder, message).unwrap_or_else(|| message.to_owned())
 }
 
-fn found_in(folder: &Path, message: &str) -> Option<String> {
+/// The message, if it begins with the place of a file in `folder`, as a terminal finds that.
+pub(super) fn found_in(folder: &Path, message: &str) -> Option<String> {
     let (place, _) = message.split_once([':', ' ']).filter(|(place, _)| !place.is_empty())?;
     let path = folder.strip_prefix(".").unwrap_or(folder).join(place);
     path.is_file().then(|| format!("{}{}", path.display(), &message[place.len()..]))

@@ -10,7 +10,7 @@ use super::cells::{Blocked, DocumentCell, DocumentKey, ElementCell, ListCell, Li
 use super::evaluate::{Calls, Context, Shapes, Versions};
 use super::guest::{GuestCall, NodeVersion, Origin};
 use super::log::Log;
-use super::memo::{Memo, address};
+use super::memo::{Memo, RESERVED, address};
 use super::plan::{DocumentId, NodeId, Plan, Shape, Step};
 use super::propagate::Heights;
 use super::stitch::{Fresh, OpenStage};
@@ -348,6 +348,9 @@ impl Engine {
                     Waiter::Element(_) | Waiter::List(_) => {}
                 }
             }
+        }
+        if self.waiters.is_empty() {
+            self.waiters.shrink_to(RESERVED);
         }
         for document in finished {
             self.finish_tree(document);

@@ -1,33 +1,38 @@
 //! The calls of guests: equal questions exist once.
 //!
-//! A call is found by a keyed 128-bit hash of (node, version, tick, arguments, input) and compared byte by byte on a
-//! hit, so a collision costs time and never an answer. The memo itself only holds calls weakly: a call lives while a
-//! cell or a waiting document uses it, and, once it is answered, a while longer in a short queue of recent ones, since rows
-//! that leave a list often come back.
+//! A call is found by a keyed hash of (node, version, tick, arguments, input) and compared byte by byte on a hit, so a collision
+//! costs time and never an answer. The memo itself only holds calls weakly: a call lives while a cell or a waiting document uses
+//! it, and, once it is answered, a while longer in a short queue of recent ones, since rows that leave a list often come back.
+//!
+//! There are as many calls as rows that nodes see, so what is kept of each is small; and what is held weakly still takes its place in
+//! memory, so a call that leaves the queue without a user is forgotten then, and others now and then.
 
 use std::collections::VecDeque;
-use std::hash::Hasher;
+use std::hash::Hasher as _;
 use std::sync::{Arc, Weak};
 
+use hashbrown::HashTable;
 use rustc_hash::FxHashMap;
-use siphasher::sip128::{Hasher128, SipHasher13};
-use smallvec::SmallVec;
+use siphasher::sip::SipHasher13;
 
 use super::guest::{GuestCall, NodeVersion, Origin};
 use super::plan::NodeId;
 use crate::data::Value;
 
 /// How many calls outlive their last user.
-const RECENT: usize = 4096;
+const RECENT: usize = 2048;
+
+/// For how many calls there stays room when none is open.
+pub(super) const RESERVED: usize = 512;
 
 /// See the module.
 pub(super) struct Memo {
-    calls: FxHashMap<u128, SmallVec<[Weak<GuestCall>; 1]>>,
-    recent: VecDeque<Arc<GuestCall>>,
+    calls: HashTable<Known>,
+    recent: VecDeque<(u64, Arc<GuestCall>)>,
     /// Calls nobody has asked a guest for yet.
     asked: Vec<Arc<GuestCall>>,
-    /// By the address of a call that is open: the row it was first asked of. Not in the call, which lives on.
-    origins: FxHashMap<usize, Origin>,
+    /// Calls without an answer, by their addresses.
+    open: FxHashMap<usize, Open>,
     key: [u8; 16],
     scratch: String,
     /// By node, how often an answer was there or on its way.
@@ -36,14 +41,26 @@ pub(super) struct Memo {
     sweep_at: usize,
 }
 
+struct Known {
+    hash: u64,
+    call: Weak<GuestCall>,
+}
+
+/// What is known of a call while it is open, and is not kept in the call, which lives on.
+struct Open {
+    hash: u64,
+    /// The row it was first asked of.
+    origin: Option<Origin>,
+}
+
 impl Memo {
     /// `key` makes hashes unpredictable to whoever writes rows.
     pub(super) fn new(key: [u8; 16]) -> Self {
         Memo {
-            calls: FxHashMap::default(),
+            calls: HashTable::new(),
             recent: VecDeque::new(),
             asked: Vec::new(),
-            origins: FxHashMap::default(),
+            open: FxHashMap::default(),
             key,
             scratch: String::new(),
             hits: Vec::new(),
@@ -69,19 +86,24 @@ impl Memo {
                 && call.args.is_written_alike(&args)
                 && call.input.is_written_alike(&input)
         };
-        let entry = self.calls.entry(hash).or_default();
-        entry.retain(|call| call.strong_count() > 0);
-        if let Some(call) = entry.iter().filter_map(Weak::upgrade).find(|call| same(call)) {
+        let mut found = None;
+        let is_known = self.calls.find(hash, |known| {
+            found = Some(known).filter(|known| known.hash == hash).and_then(|known| known.call.upgrade());
+            found.as_deref().is_some_and(same)
+        });
+        if let Some(call) = found.filter(|_| is_known.is_some()) {
             let at = node.0 as usize;
             self.hits.resize(self.hits.len().max(at + 1), 0);
             self.hits[at] += 1;
             return call;
         }
         let call = Arc::new(GuestCall::new(node, version, tick, args, input));
-        if let Some(origin) = origin() {
-            self.origins.insert(address(&call), origin);
+        self.open.insert(address(&call), Open { hash, origin: origin() });
+        let known = Known { hash, call: Arc::downgrade(&call) };
+        match self.calls.find_mut(hash, |known| known.hash == hash && known.call.strong_count() == 0) {
+            Some(dead) => *dead = known,
+            None => drop(self.calls.insert_unique(hash, known, |known| known.hash)),
         }
-        entry.push(Arc::downgrade(&call));
         self.asked.push(call.clone());
         if self.calls.len() >= self.sweep_at {
             self.forget(|_| false);
@@ -92,12 +114,17 @@ impl Memo {
 
     /// The row that a call which is open was first asked of: others may ask the same. `None`: a whole list.
     pub(super) fn origin(&self, call: &Arc<GuestCall>) -> Option<&Origin> {
-        self.origins.get(&address(call))
+        self.open.get(&address(call))?.origin.as_ref()
     }
 
-    /// A call is open no more.
-    pub(super) fn close(&mut self, call: &Arc<GuestCall>) {
-        self.origins.remove(&address(call));
+    /// A call is open no more. Its hash, if it was.
+    pub(super) fn close(&mut self, call: &Arc<GuestCall>) -> Option<u64> {
+        let closed = self.open.remove(&address(call))?;
+        if self.open.is_empty() {
+            // Many are open at once when many documents begin.
+            self.open.shrink_to(RESERVED);
+        }
+        Some(closed.hash)
     }
 
     /// How often a question to this node was none, since its answer was there or on its way.
@@ -127,22 +154,24 @@ impl Memo {
     }
 
     fn forget(&mut self, is_forgotten: impl Fn(&GuestCall) -> bool) {
-        self.calls.retain(|_, calls| {
-            calls.retain(|call| call.upgrade().is_some_and(|call| !is_forgotten(&call)));
-            !calls.is_empty()
-        });
+        self.calls.retain(|known| known.call.upgrade().is_some_and(|call| !is_forgotten(&call)));
     }
 
     /// Keeps a call that was answered for a while, whether anybody uses it or not.
     pub(super) fn remember(&mut self, call: Arc<GuestCall>) {
-        self.close(&call);
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
+        // One that was open no more was remembered then.
+        let Some(hash) = self.close(&call) else { return };
+        if self.recent.len() == RECENT
+            && let Some((hash, last)) = self.recent.pop_front()
+            && Arc::strong_count(&last) == 1
+            && let Ok(known) = self.calls.find_entry(hash, |known| known.call.as_ptr() == Arc::as_ptr(&last))
+        {
+            known.remove();
         }
-        self.recent.push_back(call);
+        self.recent.push_back((hash, call));
     }
 
-    fn hash(&mut self, node: NodeId, version: NodeVersion, tick: u64, args: &Value, input: &Value) -> u128 {
+    fn hash(&mut self, node: NodeId, version: NodeVersion, tick: u64, args: &Value, input: &Value) -> u64 {
         let mut hasher = SipHasher13::new_with_key(&self.key);
         hasher.write_u32(node.0);
         hasher.write_u64(version.0);
@@ -153,7 +182,7 @@ impl Memo {
             hasher.write_usize(self.scratch.len());
             hasher.write(self.scratch.as_bytes());
         }
-        hasher.finish128().as_u128()
+        hasher.finish()
     }
 }
 
@@ -203,7 +232,7 @@ mod tests {
         answered.resolve(Ok(Value::Null));
         memo.remember(answered.clone());
         memo.close(&never_asked);
-        assert!(memo.origin(&answered).is_none() && memo.origins.is_empty());
+        assert!(memo.origin(&answered).is_none() && memo.open.is_empty());
     }
 
     #[test]
@@ -222,6 +251,28 @@ mod tests {
         memo.forget_passing(NodeId(0));
         let same = [0, 1, 2].map(|i| Arc::ptr_eq(&before[i], &ask(&mut memo, calls[i].0, calls[i].1)));
         assert_eq!(same, [false, true, true]);
+    }
+
+    #[test]
+    fn a_call_without_users_is_forgotten_once_it_is_not_recent() {
+        let mut memo = Memo::new([7; 16]);
+        let mut used = Vec::new();
+        for n in 0..3 * RECENT as i64 {
+            let call = memo.ask(NodeId(0), NodeVersion(1), 0, Value::object([]), Value::Int(n), || None);
+            memo.take_asked();
+            call.resolve(Ok(Value::Int(n)));
+            memo.remember(call.clone());
+            if n % 1000 == 0 {
+                used.push(call);
+            }
+        }
+        let before = used.iter().filter(|call| matches!(call.input, Value::Int(n) if n < 2 * RECENT as i64)).count();
+        assert_eq!(memo.calls.len(), RECENT + before);
+        for call in used {
+            let input = call.input.clone();
+            let again = memo.ask(NodeId(0), NodeVersion(1), 0, Value::object([]), input, || None);
+            assert!(Arc::ptr_eq(&call, &again));
+        }
     }
 
     #[test]

@@ -225,3 +225,95 @@ async fn a_node_that_cannot_be_loaded_takes_no_place_until_it_can() -> Result<()
     edited.sql.batch_execute("update places set rating = 51").await?;
     client.until(&mut held, |places| places[0]["twice"] == 102).await
 }
+
+/// Replaces the node `twice` by one that cannot be loaded as its file is, which waits.
+async fn waiting(edited: &mut Edited) -> Result<()> {
+    edited.write("twice-2", "export const transform = (place) => {")?;
+    edited.settings["nodes"]["twice"]["script"] = json!(file(&edited.folder, "twice-2"));
+    edited.server.rewrite(&edited.settings)?;
+    edited.server.running.said(|log| log.contains("the one before stays: nodes.twice: ")).await
+}
+
+#[tokio::test]
+async fn an_edit_that_waits_outlives_a_migration_of_several_tables() -> Result<()> {
+    let mut edited = Edited::start(&[("twice", TWICE)]).await?;
+    edited.settings["queries"]["users"] = json!({ "route": "/users", "from": "users" });
+    edited.save().await?;
+    let (mut client, mut held) = edited.client("/twice").await?;
+    let (mut users, mut all) = edited.client("/users").await?;
+    waiting(&mut edited).await?;
+    let migrate =
+        "begin; alter table places alter column rating type int8; alter table users alter column name type varchar;
+                   update places set rating = 60; update users set name = 'Zoe'; commit";
+    edited.sql.batch_execute(migrate).await?;
+    client.until(&mut held, |places| places[0]["twice"] == 120).await?;
+    users.until(&mut all, |users| users[0]["name"] == "Zoe").await?;
+    edited.write("twice-2", "export const transform = () => 'mended';")?;
+    client.until(&mut held, |places| places[0]["twice"] == "mended").await?;
+    assert_eq!(http::get(&edited.server.admin, "/readyz", &[]).await?.json()?["reasons"], json!([]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_that_waits_to_be_taken_hides_nothing_of_the_one_that_runs() -> Result<()> {
+    let mut edited = Edited::start(&[("twice", TWICE)]).await?;
+    let before = edited.nodes().await?[0].clone();
+    waiting(&mut edited).await?;
+    let now = edited.nodes().await?;
+    assert_eq!(now.len(), 1, "{now:?}");
+    for of in ["name", "version", "state", "error", "file"] {
+        assert_eq!(now[0][of], before[of], "{of}");
+    }
+    let ready = http::get(&edited.server.admin, "/readyz", &[]).await?;
+    let said = ready.json()?["reasons"].to_string();
+    assert!(ready.status == 200 && !said.contains("cannot be loaded"), "{said}");
+    let reloaded = http::request("POST", &edited.server.admin, "/nodes/twice/reload", &[], "").await?.json()?;
+    assert_eq!(reloaded["version"], before["version"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edit_that_waits_is_given_up_when_the_file_is_no_configuration_any_more() -> Result<()> {
+    let mut edited = Edited::start(&[("twice", TWICE)]).await?;
+    let (mut client, mut held) = edited.client("/twice").await?;
+    waiting(&mut edited).await?;
+    fs::write(edited.server.folder().join("sangre.yaml"), "queries: [")?;
+    edited.server.running.said(|log| log.contains("the one before stays: sangre.yaml:1:")).await?;
+    edited.write("twice-2", "export const transform = () => 'nobody looks';")?;
+    // Another edit shows that the file was not looked at: what it replaces is what ran from the start.
+    edited.settings["nodes"]["twice"]["script"] = json!(file(&edited.folder, "twice-3"));
+    edited.write("twice-3", "export const transform = () => 'third';")?;
+    edited.server.rewrite(&edited.settings)?;
+    let message = client.patch().await?;
+    held.apply(&message)?;
+    assert_eq!(held.value[0]["twice"], "third", "nothing came between: {message}");
+    Ok(())
+}
+
+/// The stream was asked for the tables of an edit that is no more.
+#[tokio::test]
+async fn an_edit_that_is_reverted_before_its_tables_are_streamed_leaves_nothing() -> Result<()> {
+    let edited = Edited::start(&[("twice", TWICE)]).await?;
+    let (mut client, mut held) = edited.client("/twice").await?;
+    // A new slot waits until this has ended.
+    let (database, other) =
+        (edited.settings["database"].as_str().context("a database")?, "begin; update users set name = name");
+    let (blocking, connection) = tokio_postgres::connect(database, tokio_postgres::NoTls).await?;
+    let connection = tokio::spawn(connection);
+    blocking.batch_execute(other).await?;
+    let mut more = edited.settings.clone();
+    more["queries"]["users"] = json!({ "route": "/users", "from": "users" });
+    edited.server.rewrite(&more)?;
+    let asked = |times: usize| move |log: &str| log.matches("the stream cannot begin yet").count() >= times;
+    edited.server.running.said(asked(1)).await?;
+    edited.server.rewrite(&edited.settings)?;
+    edited.server.running.said(asked(2)).await?;
+    blocking.batch_execute("commit").await?;
+    edited.sql.batch_execute("update places set rating = 70").await?;
+    client.until(&mut held, |places| places[0]["twice"] == 140).await?;
+    let ready = http::get(&edited.server.admin, "/readyz", &[]).await?;
+    assert_eq!((ready.status, edited.server.get("/users").await?.status), (200, 404));
+    drop(blocking);
+    connection.await??;
+    Ok(())
+}

@@ -72,7 +72,7 @@ async fn replace(
                 settings = newer;
                 handle.replace(settings.queries.clone(), settings.tables.clone(), node_options(&settings)).await;
             }
-            Err(error) => handle.refuse(&error),
+            Err(error) => handle.refuse(&error).await,
         }
     }
 }

@@ -234,6 +234,8 @@ pub struct NodeInfo {
     pub memory_limit: usize,
     /// The queries that use it, by name.
     pub queries: Vec<Arc<str>>,
+    /// It is of an edit of the configuration that is not taken yet.
+    pub is_tried: bool,
     /// `filter`, `map` or `reduce`; empty while the node was never loaded.
     pub kind: String,
     /// What identifies the code that runs, such as the beginning of its hash; empty while the node was never loaded.

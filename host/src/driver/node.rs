@@ -37,6 +37,8 @@ pub(super) struct Node {
     pub open: usize,
     /// What is to be asked when one of them is done; nothing, if there are less than there may be.
     pub backlog: Vec<Arc<GuestCall>>,
+    /// Of a configuration that is not served yet.
+    pub is_tried: bool,
     /// Whether it has said if it can be loaded.
     pub reported: bool,
     /// Of its file.
@@ -76,6 +78,7 @@ pub(super) struct Change {
 /// Rows that a version of a node failed on.
 #[derive(Clone, Default)]
 pub(super) struct Failures {
+    /// One that is asked again and fails again counts again.
     pub rows: u64,
     /// How many of them the log has not told yet, since when it last told any.
     pub untold: u64,

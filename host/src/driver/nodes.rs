@@ -24,6 +24,8 @@ pub(super) struct Nodes {
     pub nodes: BTreeMap<NodeId, Node>,
     /// What the next one that is new is called.
     pub next: NodeId,
+    /// What nodes that are gone had not been asked yet.
+    pub dismissed: Vec<Arc<GuestCall>>,
     /// Who asked for a look at a node's file, and which look it was.
     pub waiting: Vec<(NodeId, u64, oneshot::Sender<NodeInfo>)>,
 }
@@ -40,8 +42,8 @@ const SHOWN: usize = 200;
 impl Nodes {
     /// None yet.
     pub(super) fn new(settings: HostSettings) -> Self {
-        let (nodes, waiting) = (BTreeMap::new(), Vec::new());
-        Nodes { settings, host: None, events: None, nodes, next: NodeId(0), waiting }
+        let (nodes, waiting, dismissed) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Nodes { settings, host: None, events: None, nodes, next: NodeId(0), waiting, dismissed }
     }
 
     /// The next change; never, without nodes.
@@ -60,9 +62,9 @@ impl Nodes {
         self.nodes.iter().map(|(id, node)| node.change(*id)).collect()
     }
 
-    /// Whether every node has been loaded, or has said why it cannot be.
+    /// Whether every node that is served has been loaded, or has said why it cannot be.
     pub(super) fn are_known(&self) -> bool {
-        self.nodes.values().all(|node| node.reported)
+        self.nodes.values().all(|node| node.reported || node.is_tried)
     }
 
     /// Notes what happened to a file. What is to be asked, if that is new.
@@ -358,7 +360,6 @@ pub(super) trait Asked: Future<Output = Vec<Arc<GuestCall>>> + Send + 'static {}
 
 impl<F: Future<Output = Vec<Arc<GuestCall>>> + Send + 'static> Asked for F {}
 
-/// A row that is asked again and fails again counts again.
 fn ask(host: &NodeHost, node: &mut Node, ((id, version, _), calls): Batch) -> impl Asked + use<> {
     node.open += 1;
     let opening = node.wait_for_opening(version, &calls);

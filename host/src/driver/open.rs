@@ -38,6 +38,8 @@ pub(super) enum Command {
     Provoke,
     /// Load a node's file anew, and tell how the node is then.
     Reload { node: NodeId, reply: oneshot::Sender<NodeInfo> },
+    /// The configuration as it is now cannot be used, for these reasons.
+    Refuse(Vec<String>),
     /// Serve these queries, with these nodes, in place of those before.
     Replace { queries: Vec<Query>, tables: Vec<TableRule>, nodes: Vec<NodeOptions> },
 }
@@ -195,12 +197,13 @@ impl Handle {
     }
 
     /// The configuration as it is now cannot be used, for this reason: the one before stays, and the operator is told.
-    pub fn refuse(&self, reason: &dyn std::fmt::Display) {
+    pub async fn refuse(&self, reason: impl std::fmt::Display) {
         let reasons: Vec<String> = reason.to_string().lines().map(str::to_owned).collect();
         for reason in &reasons {
             tracing::error!("the changed configuration is not used, the one before stays: {reason}");
         }
-        self.shared.refuse(reasons);
+        // An engine that has ended has nothing to keep to.
+        let _ = self.shared.commands.send(Command::Refuse(reasons)).await;
     }
 
     /// Waits until it is known how the start went: the stream has begun, or what it waits for is known. False: the engine has
@@ -324,9 +327,12 @@ impl Documents for Handle {
     fn nodes(&self) -> Vec<NodeInfo> {
         let (nodes, tallies) = (self.shared.nodes.borrow().clone(), self.shared.tally.nodes());
         let usage = |id: &NodeId| tallies.get(id).map(|tally| tally.usage()).unwrap_or_default();
-        // Of two of one name the later is the one that is meant to stay.
+        // Of two of one name the later is the one that is meant to stay, if it is more than tried.
         let mut named = BTreeMap::new();
         for (place, (id, info)) in nodes.into_iter().enumerate() {
+            if info.is_tried && named.contains_key(&info.name) {
+                continue;
+            }
             named.insert(info.name.clone(), (place, NodeInfo { usage: usage(&id), ..info }));
         }
         let mut nodes: Vec<_> = named.into_values().collect();
@@ -342,7 +348,8 @@ impl Documents for Handle {
         Box::pin(async move {
             let unknown = || problem(Code::UnknownRoute, format!("there is no node \"{node}\""));
             let named = |infos: &BTreeMap<NodeId, NodeInfo>| {
-                infos.iter().rev().find_map(|(id, info)| (info.name == node).then_some(*id))
+                let named = || infos.iter().rev().filter(|(_, info)| info.name == node);
+                named().find(|(_, info)| !info.is_tried).or_else(|| named().next()).map(|(id, _)| *id)
             };
             let id = named(&self.shared.nodes.borrow()).ok_or_else(unknown)?;
             // Before anything is served no node is looked at.

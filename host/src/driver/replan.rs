@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use super::documents::News;
+use super::handle::State;
 use super::node::Change;
 use super::open::Serving;
 use super::setup;
@@ -34,6 +35,31 @@ pub(super) enum Why {
     Configuration(Arc<Options>),
 }
 
+/// What is to be planned when there is time for it.
+#[derive(Default)]
+pub(super) struct Next {
+    tables: bool,
+    /// The newest.
+    configuration: Option<Arc<Options>>,
+}
+
+impl Next {
+    fn add(&mut self, why: Why) {
+        match why {
+            Why::Tables => self.tables = true,
+            Why::Configuration(options) => self.configuration = Some(options),
+        }
+    }
+
+    /// What comes first: tables, since the plan before cannot stay.
+    pub(super) fn take(&mut self) -> Option<Why> {
+        match std::mem::take(&mut self.tables) {
+            true => Some(Why::Tables),
+            false => self.configuration.take().map(Why::Configuration),
+        }
+    }
+}
+
 /// A good configuration that waits for nodes.
 pub(super) struct Trying {
     options: Arc<Options>,
@@ -47,15 +73,14 @@ pub(super) struct Trying {
 impl Writer {
     pub(super) fn plan_anew(&mut self, why: Why) {
         if self.planning || self.replan_at.is_some() {
-            self.plan_next = Some(why);
+            self.plan_next.add(why);
             return;
         }
         self.planning = true;
-        if let Some(Trying { options, .. }) = self.trying.take() {
-            self.nodes.keep(&self.wanted(), &self.shared);
-            if matches!(why, Why::Tables) {
-                self.plan_next.get_or_insert(Why::Configuration(options));
-            }
+        if let Some(options) = self.give_up()
+            && matches!(why, Why::Tables)
+        {
+            self.plan_next.configuration.get_or_insert(options);
         }
         let why = match why {
             Why::Tables => why,
@@ -83,7 +108,7 @@ impl Writer {
             }
             (Why::Tables, Err(error)) => {
                 tracing::error!("queries cannot be resolved anew, which is tried again: {error}");
-                self.plan_next = Some(Why::Tables);
+                self.plan_next.add(Why::Tables);
                 self.replan_at = Some(Instant::now() + REPLAN);
             }
             (Why::Configuration(options), Ok(compiled)) if compiled.problems.is_empty() => {
@@ -121,10 +146,28 @@ impl Writer {
             return;
         }
         let Some(Trying { options, compiled, .. }) = self.trying.take() else { return };
+        self.nodes.settle(&self.shared);
         self.shared.refused.send_replace(Vec::new());
         self.options = options;
         self.shared.set_broken(&compiled.problems, &self.options.file);
         self.replace_plan(compiled);
+    }
+
+    /// The configuration as it is now is none: the one before stays, and no other is taken.
+    pub(super) fn give_up_for(&mut self, problems: Vec<String>) {
+        self.plan_next.configuration = None;
+        self.give_up();
+        self.shared.refuse(problems);
+    }
+
+    /// Waits for the nodes of a configuration no longer. It, if one waited.
+    fn give_up(&mut self) -> Option<Arc<Options>> {
+        let Trying { options, .. } = self.trying.take()?;
+        let mut wanted = self.wanted();
+        // Of a plan that is served until the next one can be.
+        wanted.extend(self.plan.nodes.keys());
+        self.nodes.keep(&wanted, &self.shared);
+        Some(options)
     }
 
     /// The nodes of the configuration, and of the one that waits.
@@ -165,10 +208,10 @@ impl Writer {
     /// the plan before is served.
     fn replace_plan(&mut self, compiled: Compiled) {
         let (plan, routes) = (Arc::new(compiled.plan), Arc::new(compiled.routes));
-        if plan.tables != self.plan.tables {
+        // A source that was told other tables has to be told again.
+        if plan.tables != self.plan.tables || self.next.is_some() {
             return self.restart_with(plan, routes);
         }
-        self.next = None;
         self.generation += 1;
         let same = definitions(&plan, &routes) == definitions(&self.plan, &self.routes);
         self.routes = routes;
@@ -180,6 +223,14 @@ impl Writer {
             if let Some(engine) = self.engine.take() {
                 let effects = self.new_engine(engine.replanned(plan));
                 self.perform(effects);
+            }
+            let dismissed = std::mem::take(&mut self.nodes.dismissed);
+            if let Some(engine) = &mut self.engine {
+                engine.abandoned(dismissed);
+            }
+            // One that was waited for may be gone.
+            if self.nodes.are_known() && self.shared.status.borrow().state == State::Live {
+                self.shared.set_health(Vec::new());
             }
         }
         if self.engine.is_some() {

@@ -64,7 +64,8 @@ impl Nodes {
         }
     }
 
-    /// Starts to load and watch those that are new, for queries with this plan.
+    /// Starts to load and watch those that are new, for queries with this plan, which is not served yet: they are tried until it
+    /// [is](Nodes::settle).
     pub(super) fn adopt(&mut self, wanted: &[NodeOptions], plan: &Plan, shared: &Shared) -> Result<(), NodeError> {
         let mut specs = Vec::new();
         for options in wanted {
@@ -73,10 +74,11 @@ impl Nodes {
             }
             let (id, tally) = (options.id, shared.tally.add(options.id));
             let spec = NodeSpec { usage: tally.usage.clone(), ..options.spec(plan) };
-            let info = NodeInfo { queries: queries_of(plan, id), ..options.info() };
+            let info = NodeInfo { queries: queries_of(plan, id), is_tried: true, ..options.info() };
             shared.nodes.send_modify(|infos| drop(infos.insert(id, info)));
             let folder = options.source.folder().to_owned();
-            let node = Node { every: options.every, expected: spec.kind, folder, tally, ..Node::default() };
+            let node =
+                Node { every: options.every, expected: spec.kind, folder, tally, is_tried: true, ..Node::default() };
             self.nodes.insert(id, node);
             self.next = self.next.max(NodeId(id.0 + 1));
             specs.push(spec);
@@ -90,6 +92,12 @@ impl Nodes {
             }),
         };
         begun.inspect_err(|_| ids.into_iter().for_each(|id| self.dismiss(id, shared)))
+    }
+
+    /// Those that were tried are taken.
+    pub(super) fn settle(&mut self, shared: &Shared) {
+        self.nodes.values_mut().for_each(|node| node.is_tried = false);
+        shared.nodes.send_modify(|infos| infos.values_mut().for_each(|info| info.is_tried = false));
     }
 
     /// Those of `wanted` that would take the place of another among `known`, of the same name, that runs.
@@ -117,7 +125,7 @@ impl Nodes {
 
     /// Queries are these now, and all the nodes they use are among `wanted`.
     pub(super) fn expect(&mut self, plan: &Plan, wanted: &BTreeSet<NodeId>, shared: &Shared) {
-        for (id, node) in &mut self.nodes {
+        for (id, node) in self.nodes.iter_mut().filter(|(_, node)| !node.is_tried) {
             let expected = kind_of(plan, *id);
             if node.expected != expected {
                 node.expected = expected;
@@ -125,7 +133,10 @@ impl Nodes {
                 self.host.iter().for_each(|host| host.expect(*id, expected));
             }
         }
-        shared.nodes.send_modify(|infos| infos.iter_mut().for_each(|(id, info)| info.queries = queries_of(plan, *id)));
+        shared.nodes.send_modify(|infos| {
+            let served = infos.iter_mut().filter(|(_, info)| !info.is_tried);
+            served.for_each(|(id, info)| info.queries = queries_of(plan, *id));
+        });
         self.keep(wanted, shared);
     }
 
@@ -137,7 +148,7 @@ impl Nodes {
 
     /// Nobody asks this node any more. What it still answers is for nobody.
     fn dismiss(&mut self, id: NodeId, shared: &Shared) {
-        self.nodes.remove(&id);
+        self.dismissed.extend(self.nodes.remove(&id).into_iter().flat_map(|node| node.backlog));
         self.waiting.retain(|(node, ..)| *node != id);
         self.host.iter_mut().for_each(|host| host.remove(id));
         shared.tally.remove(id);

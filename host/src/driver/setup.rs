@@ -54,6 +54,7 @@ pub(super) async fn run(
     shared.set_broken(&planned.problems, &options.file);
     let mut nodes = Nodes::new(options.host.clone());
     nodes.adopt(&options.nodes, &planned.plan, &shared).map_err(DriverError::Nodes)?;
+    nodes.settle(&shared);
     let tables = Arc::new(planned.plan.tables.clone());
     let stop_source = stop.child_token();
     let (source, mut events) = PostgresSource::spawn(options.source.clone(), tables, stop_source.clone())?;

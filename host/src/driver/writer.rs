@@ -14,7 +14,7 @@ use super::live::Live;
 use super::node::Change;
 use super::nodes::Nodes;
 use super::open::{Command, Refused, Shared, problem};
-use super::replan::{Trying, Why};
+use super::replan::{Next, Trying, Why};
 use super::setup::Pauses;
 use super::starving::Starving;
 use super::transaction::Transaction;
@@ -70,7 +70,7 @@ pub(super) struct Writer {
     /// The plan to go on with when the source streams its tables.
     pub(super) next: Option<(Arc<Plan>, Arc<Routes>)>,
     /// What is to be planned when the planning under way is done.
-    pub(super) plan_next: Option<Why>,
+    pub(super) plan_next: Next,
     /// More wait than what is done now: what can be done beside the writer is not done by it.
     hurried: bool,
     /// A table to be read anew at the next tick.
@@ -121,7 +121,7 @@ impl Writer {
             provoking: false,
             planning: false,
             next: None,
-            plan_next: None,
+            plan_next: Next::default(),
             trying: None,
             hurried: false,
             contradiction: None,
@@ -386,6 +386,7 @@ impl Writer {
             }
             Command::Provoke => self.provoke(),
             Command::Reload { node, reply } => self.nodes.reload(node, reply),
+            Command::Refuse(problems) => self.give_up_for(problems),
             Command::Replace { queries, tables, nodes } => {
                 let options = Options { queries, tables, nodes, ..(*self.options).clone() };
                 self.plan_anew(Why::Configuration(Arc::new(options)));

@@ -1,7 +1,6 @@
 //! Threads that give way to those that serve clients: all that run guests, load files or compile.
 //!
-//! One that computes all the time has a third of the share of one that serves, and takes it in long slices: so a thread that serves, and wakes to do so,
-//! need not wait until a short one is over (Linux since 6.12; before, a slice says nothing). Only Linux has a priority for each thread; elsewhere it
+//! One that computes all the time has a third of the share of one that serves. Only Linux has a priority for each thread; elsewhere it
 //! would be that of the whole process. What a thread has given up it cannot take back, so nobody else's thread is ever asked to, such as those that libraries
 //! share: what works in parallel is given threads for the time.
 
@@ -13,11 +12,6 @@ use super::error::NodeError;
 /// other things a node could do nothing at all.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 5;
-
-/// How long a thread would compute at a time if nobody else wanted to, in nanoseconds: the most there is. The kernel lets whoever wants
-/// less at a time interrupt it.
-#[cfg(target_os = "linux")]
-const SLICE: u64 = 100_000_000;
 
 /// The stack of each: compilers need most.
 const STACK_SIZE: usize = 4 << 20;
@@ -59,32 +53,7 @@ fn lower() -> rustix::io::Result<()> {
     // That of the first thread. A thread begins with its parent's, which may have given way before.
     let server = getpriority_process(Some(getpid()))?;
     let own = getpriority_process(None)?;
-    let niceness = own.max(server + NICENESS);
-    setpriority_process(None, niceness)?;
-    take_long_slices(niceness.min(19))
-}
-
-/// Asks for [`SLICE`] for this thread, which has this niceness.
-#[cfg(target_os = "linux")]
-fn take_long_slices(niceness: i32) -> rustix::io::Result<()> {
-    let size = size_of::<libc::sched_attr>();
-    let attributes = libc::sched_attr {
-        size: size as u32,
-        sched_policy: 0,
-        sched_flags: libc::SCHED_FLAG_KEEP_POLICY as u64,
-        sched_nice: niceness,
-        sched_priority: 0,
-        sched_runtime: SLICE,
-        sched_deadline: 0,
-        sched_period: 0,
-    };
-    // SAFETY: the call reads `size` bytes, which are there, and concerns this thread (0) alone.
-    let status = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
-    if status == 0 {
-        return Ok(());
-    }
-    let error = std::io::Error::last_os_error();
-    Err(rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::NOSYS))
+    setpriority_process(None, own.max(server + NICENESS))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -115,23 +84,6 @@ mod tests {
         thread.expect("starts").join().expect("ends");
         assert_eq!(levels.iter().collect::<Vec<_>>(), [nicer(before); 2]);
         assert_eq!(niceness(), before);
-    }
-
-    #[test]
-    fn a_thread_that_gives_way_asks_for_long_slices() {
-        let (sender, slices) = channel();
-        let thread = spawn("slices", move || {
-            let mut found = std::mem::MaybeUninit::<libc::sched_attr>::zeroed();
-            let size = size_of::<libc::sched_attr>();
-            // SAFETY: the call writes at most `size` bytes, of which there are as many.
-            let status = unsafe { libc::syscall(libc::SYS_sched_getattr, 0, found.as_mut_ptr(), size, 0) };
-            // SAFETY: all zeros are one.
-            sender.send((status, unsafe { found.assume_init() }.sched_runtime)).expect("it is read");
-        });
-        thread.expect("starts").join().expect("ends");
-        // Kernels before 6.12 take the wish, and know of none.
-        let (status, slice) = slices.recv().expect("it was sent");
-        assert!(status == 0 && (slice == SLICE || slice == 0), "{status}: {slice} ns");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! What guests write for people: to the host's log, under the node's name, and never more than it can take.
 
-use std::path::{Path, PathBuf};
+use std::borrow::Cow;
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::trial::placed;
+use super::runtime::Language;
 
 /// How important a guest says a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ impl NodeLog {
             Level::Debug => tracing::debug!(target: "sangre::node", node, tried, "{line}"),
             Level::Info => tracing::info!(target: "sangre::node", node, tried, "{line}"),
             Level::Warn => {
-                let line = placed(&self.inner.folder, line);
+                let line = with_folder(&self.inner.folder, line);
                 tracing::warn!(target: "sangre::node", node, tried, "{line}");
             }
             Level::Error => tracing::error!(target: "sangre::node", node, tried, "{line}"),
@@ -111,6 +112,22 @@ impl NodeLog {
     }
 }
 
+/// A line that begins with the place in a script, `hours.js:3: ...`, with the script's place as a terminal finds it. No file is looked for:
+/// who writes a line may have no time to wait for a disk.
+fn with_folder<'a>(folder: &Path, line: &'a str) -> Cow<'a, str> {
+    let is_place = |(file, rest): (&str, &str)| {
+        let is_inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
+        Language::of(Path::new(file)).is_some()
+            && is_inside
+            && !file.contains(char::is_whitespace)
+            && rest.starts_with(|first: char| first.is_ascii_digit())
+    };
+    match line.split_once(':').is_some_and(is_place) {
+        true => Cow::Owned(folder.strip_prefix(".").unwrap_or(folder).join(line).display().to_string()),
+        false => Cow::Borrowed(line),
+    }
+}
+
 /// The beginning of `line`, at most [`LINE_LENGTH`] bytes.
 fn cut(line: &str) -> &str {
     &line[..line.floor_char_boundary(LINE_LENGTH)]
@@ -119,6 +136,17 @@ fn cut(line: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_in_a_script_is_told_with_its_folder() {
+        let told = |line: &str| with_folder(Path::new("./nodes"), line).into_owned();
+        assert_eq!(told("lib/hours.js:3: no"), "nodes/lib/hours.js:3: no");
+        for line in
+            ["hours.js is slow", "hours.js: no", "/net/x.js:3: no", "../x.js:3: no", "at hours.js:3", "12:30", ""]
+        {
+            assert_eq!(told(line), line);
+        }
+    }
 
     #[test]
     fn a_flood_is_counted_and_not_written() {

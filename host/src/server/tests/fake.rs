@@ -135,6 +135,7 @@ impl Documents for Fake {
             state: NodeState::Failing,
             error: Some("oh".into()),
             reason: Some("oh\nat a.js".into()),
+            is_tried: false,
             usage: NodeUsage { batches: 2, rows: 30, ..NodeUsage::default() },
         }]
     }

@@ -132,7 +132,8 @@ async fn what_python_asks_for_in_vain_is_told_once() {
     assert_eq!(lines, ["watched_list.py:2: the row has no field \"ratng\": did you mean rating? (it has rating)"]);
     // Nothing is amiss, or whoever wrote it knows.
     let source = "def transform(place, args):\n    place[\"seen\"] = 1\n    \
-                  return [place.get(\"seen\"), \"opns\" in place, place[\"tags\"].get(\"a\"), dict(place).get(\"x\"), place.get(1)]";
+                  return [place.get(\"seen\"), \"opns\" in place, place[\"tags\"].get(\"a\"), dict(place).get(\"x\"), place.get(1), shape(place)]\n\n\
+                  def shape(place):\n    match place:\n        case {\"opns\": hour}:\n            return hour\n    return None";
     assert_eq!(tried("watched_well.py", source, "{}", ROWS).await, [""; 0]);
 }
 
@@ -156,7 +157,9 @@ async fn what_is_watched_of_python_is_what_it_was() {
         "return {'in': {'row': row}}",
         "row['self'] = row; return row",
         "return [value for value in row.values()]",
-        "print(row, args); return type(row).__name__",
+        "print(row, args); return [type(row).__name__, type(row) is dict, type(args) is dict, repr(type(row))]",
+        "return type(row)(a=1).get('b')",
+        "return row.fromkeys(['a']).get('b')",
         "return hash(row)",
         "match row:\n        case {'id': int(), 'tags': {}}: return 1\n    return 2",
     ];

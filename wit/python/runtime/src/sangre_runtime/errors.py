@@ -62,7 +62,7 @@ def _described(error, file_name):
 def fields_of(error, row, args):
     """` (the row has id, name)`, if `error` is one that a field the row, or args, lack may be the reason of. Never raises."""
     try:
-        if isinstance(error, AttributeError) and isinstance(error.obj, dict):
+        if isinstance(error, AttributeError) and type(error.obj) is dict:
             return f": rows and args are dicts, so write [{error.name!r}]"
         if not isinstance(error, KeyError) or not error.args:
             return ""
@@ -72,7 +72,7 @@ def fields_of(error, row, args):
         (key, *_), whose = error.args, "the row"
         if type(row) is list and row:
             row, whose = row[0], "the first row"
-        if not isinstance(row, dict) or key in row:
+        if type(row) is not dict or key in row:
             return ""
         said = f"{whose} has {names_of(row)}{LEAD}"
         return encodable(f" ({said}; args have {names_of(args)})" if args else f" ({said})")
@@ -101,7 +101,7 @@ def _asked(error):
         return None, None
     name = asking.value.id
     asked = frame.f_locals.get(name, frame.f_globals.get(name))
-    return (asked, name) if isinstance(asked, dict) and error.args[0] not in asked else (None, None)
+    return (asked, name) if type(asked) is dict and error.args[0] not in asked else (None, None)
 
 
 def _has(asked, name, row, args):

@@ -15,6 +15,9 @@ _LINE = 8 << 10
 
 _spent = 0
 
+# Whether nothing is written.
+muted = False
+
 
 def redirect():
     sys.stdout = sys.__stdout__ = _STDOUT
@@ -35,6 +38,12 @@ def end_of_call():
     _spent = 0
 
 
+def end_of_line():
+    """Writes lines that were begun, within a call."""
+    _STDOUT.flush()
+    _STDERR.flush()
+
+
 def encodable(text):
     """`text` without the halves of characters, which UTF-8 lacks."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -42,7 +51,7 @@ def encodable(text):
 
 def _write(level, text):
     global _spent
-    if _spent >= _BUDGET:
+    if muted or _spent >= _BUDGET:
         return
     _spent += len(text) + 1
     if _spent >= _BUDGET:

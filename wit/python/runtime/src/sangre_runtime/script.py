@@ -87,7 +87,9 @@ class _Node:
                 purity.ask(row, group["args"])
                 given = args.copy()
                 if "watch" in group:
-                    row, given = watch.watched(row, self.file_name), watch.watched_args(given, self.file_name)
+                    watch.ask(self.call, _copied(row), args.copy(), self.file_name)
+                    purity.forget_seed()
+                    purity.ask(row, group["args"])
                 try:
                     texts.append(ask(row, given))
                 except BaseException as error:

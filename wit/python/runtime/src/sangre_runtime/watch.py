@@ -1,16 +1,18 @@
 """What a function asks its row and args for by `.get` and they do not have, for a script that is tried: `place.get("opns")` is None, and
 a filter that compares with it drops every row without a word. `place["opns"]` is an error by itself.
 
-The top level alone is watched: values inside of jsonb may rightly lack what others have. A function that is watched answers what it
-would have answered; it takes longer, so of a list only the first elements are watched.
+The top level alone is watched: values inside of jsonb may rightly lack what others have. What is watched is no plain dict, which a
+function may notice: so it is asked once more than is answered, of copies, and what it says and prints then is nobody's.
 """
 
 import sys
+import types
 
 from wit_world.imports import log
 from wit_world.imports.log import Level
 
 from .errors import LEAD, names_of
+from . import output
 from .output import encodable
 
 # Elements of a list that are watched.
@@ -25,18 +27,23 @@ _SHOWN = 60
 _told = set()
 
 
-def watched(value, file_name):
-    """The row, or the list of rows, that tells the log what it is asked for in vain by the script."""
-    if type(value) is list:
-        # In place: what the function does to its list, it does to the one that was asked.
-        value[:_ELEMENTS] = [_watching(_Row, element, file_name) for element in value[:_ELEMENTS]]
-        return value
-    return _watching(_Row, value, file_name)
-
-
-def watched_args(args, file_name):
-    """The same of args."""
-    return _watching(_Args, args, file_name)
+def ask(function, row, args, file_name):
+    """Asks the function of the script, and tells the log what it asks row and args for in vain. They are nobody else's."""
+    if type(row) is list:
+        row[:_ELEMENTS] = [_watching(_Row, element, file_name) for element in row[:_ELEMENTS]]
+    output.end_of_line()
+    output.muted = True
+    try:
+        answer = function(_watching(_Row, row, file_name), _watching(_Args, args, file_name))
+        if type(answer) is types.CoroutineType:
+            # Or it complains that nobody awaited it.
+            answer.close()
+    except BaseException:
+        # It says so when it is asked.
+        pass
+    finally:
+        output.end_of_line()
+        output.muted = False
 
 
 def _watching(kind, value, file_name):
@@ -51,19 +58,21 @@ class _Watching(dict):
     __slots__ = ("file_name",)
 
     def get(self, *given, **named):
-        if given and type(given[0]) is str and given[0] not in self:
+        # A pattern of `match` asks with an object of its own, as does who wants to know.
+        if given and type(given[0]) is str and given[0] not in self and type(given[-1]) is not object:
             self.tell(given[0], sys._getframe(1))
         return dict.get(self, *given, **named)
 
     def tell(self, name, frame):
         key = (self.has, name)
-        # What the standard library asks for is no slip of the script.
-        if key in _told or len(_told) >= _MOST or frame.f_code.co_filename != self.file_name:
+        # One that was made of its class is the script's own; what the standard library asks for is no slip of the script.
+        file_name = getattr(self, "file_name", None)
+        if key in _told or len(_told) >= _MOST or frame.f_code.co_filename != file_name:
             return
         _told.add(key)
         near = _nearest(name, self)
         hint, lead = (f": did you mean {near}?", "") if near else ("", self.lead)
-        text = f'{self.file_name}:{frame.f_lineno}: {self.has} "{name[:_SHOWN]}"{hint} ({self.they} {names_of(self)}{lead})'
+        text = f'{file_name}:{frame.f_lineno}: {self.has} "{name[:_SHOWN]}"{hint} ({self.they} {names_of(self)}{lead})'
         log.write(Level.WARN, encodable(text))
 
 
@@ -107,3 +116,4 @@ def _distance(a, b):
 # In messages of the language.
 for _kind in (_Row, _Args):
     _kind.__name__ = "dict"
+    _kind.__module__ = "builtins"

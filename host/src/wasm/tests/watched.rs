@@ -172,6 +172,20 @@ async fn what_is_watched_of_python_is_what_it_was() {
     }
 }
 
+/// Which Python is asked for twice.
+#[tokio::test]
+async fn what_a_watched_row_prints_is_printed_once() {
+    let log = Log::captured();
+    let source = "def transform(row, args):\n    print('seen', row['id'], end='')\n    return row['none']";
+    let mut bench = Bench::new("prints.py", source.as_bytes(), |spec| spec.name = "prints".into());
+    let version = bench.loaded().await;
+    let answers = bench.ask(version, "{}", &[r#"{"id":7}"#, r#"{"id":8}"#]).await;
+    assert!(answers.iter().all(Result::is_err), "{answers:?}");
+    let lines = log.of("prints");
+    let seen = |id: u32| lines.iter().filter(|line| line.contains(&format!("seen {id}"))).count();
+    assert_eq!((seen(7), seen(8)), (1, 1), "{lines:?}");
+}
+
 /// In the server, where there is no version before.
 #[tokio::test]
 async fn the_first_version_is_watched_on_the_first_row() {

@@ -16,7 +16,7 @@ _LINE = 8 << 10
 _spent = 0
 
 # Whether nothing is written.
-muted = False
+_muted = False
 
 
 def redirect():
@@ -38,10 +38,12 @@ def end_of_call():
     _spent = 0
 
 
-def end_of_line():
-    """Writes lines that were begun, within a call."""
+def mute(is_muted):
+    """Whether nothing is written from now on."""
+    global _muted
     _STDOUT.flush()
     _STDERR.flush()
+    _muted = is_muted
 
 
 def encodable(text):
@@ -51,7 +53,7 @@ def encodable(text):
 
 def _write(level, text):
     global _spent
-    if muted or _spent >= _BUDGET:
+    if _muted or _spent >= _BUDGET:
         return
     _spent += len(text) + 1
     if _spent >= _BUDGET:

@@ -2,7 +2,7 @@
 a filter that compares with it drops every row without a word. `place["opns"]` is an error by itself.
 
 The top level alone is watched: values inside of jsonb may rightly lack what others have. What is watched is no plain dict, which a
-function may notice: so it is asked once more than is answered, of copies, and what it says and prints then is nobody's.
+function may notice: so it is asked of copies first, and then what is answered. What it prints the second time it has printed.
 """
 
 import sys
@@ -12,7 +12,6 @@ from wit_world.imports import log
 from wit_world.imports.log import Level
 
 from .errors import LEAD, names_of
-from . import output
 from .output import encodable
 
 # Elements of a list that are watched.
@@ -31,8 +30,6 @@ def ask(function, row, args, file_name):
     """Asks the function of the script, and tells the log what it asks row and args for in vain. They are nobody else's."""
     if type(row) is list:
         row[:_ELEMENTS] = [_watching(_Row, element, file_name) for element in row[:_ELEMENTS]]
-    output.end_of_line()
-    output.muted = True
     try:
         answer = function(_watching(_Row, row, file_name), _watching(_Args, args, file_name))
         if type(answer) is types.CoroutineType:
@@ -41,9 +38,6 @@ def ask(function, row, args, file_name):
     except BaseException:
         # It says so when it is asked.
         pass
-    finally:
-        output.end_of_line()
-        output.muted = False
 
 
 def _watching(kind, value, file_name):
